@@ -1,0 +1,26 @@
+"""np.einsum on generated, compiled loop nests.
+
+>>> import einjit, numpy as np
+>>> einjit.einsum("ij,jk->ik", np.eye(2), np.array([[1.0, 2.0], [3.0, 4.0]]))
+array([[1., 2.],
+       [3., 4.]])
+"""
+
+from einjit.api import Expression, einsum, einsum_path, expression
+from einjit.errors import ArgumentError, EinjitError, OptionError, ShapeError, SubscriptsError
+from einjit.registry import registry
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "ArgumentError",
+    "EinjitError",
+    "Expression",
+    "OptionError",
+    "ShapeError",
+    "SubscriptsError",
+    "einsum",
+    "einsum_path",
+    "expression",
+    "registry",
+]

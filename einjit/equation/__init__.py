@@ -1,0 +1,1 @@
+"""What is asked: subscripts and operands become an Equation and its strided views."""

@@ -1,0 +1,1 @@
+"""Make generated source run: intrinsics, compilation, calls, threads."""

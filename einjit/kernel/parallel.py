@@ -1,0 +1,30 @@
+"""Threads: one parallel loop over tiles serves every kernel."""
+
+import functools
+from typing import Any
+
+from numba import prange
+from numba.core import types
+
+from einjit.kernel.build import compile_c, compile_parallel
+from einjit.kernel.native import call4
+
+DRIVER = types.void(types.intp, types.intp, types.intp, types.intp, types.intp)
+
+
+def drive(kernel, tiles, chunk, operands, sizes):  # type: ignore[no-untyped-def]
+    """Run `chunk` tiles an iteration. Which thread runs which changes no bit of the result."""
+    for task in prange((tiles + chunk - 1) // chunk):
+        first = task * chunk
+        call4(kernel, (first, min(tiles, first + chunk), operands, sizes))
+
+
+@functools.cache
+def driver() -> Any:
+    """The parallel loop, compiled when the first large call wants it."""
+    parallel = compile_parallel(drive, DRIVER)
+
+    def enter(kernel, tiles, chunk, operands, sizes):  # type: ignore[no-untyped-def]
+        parallel(kernel, tiles, chunk, operands, sizes)
+
+    return compile_c(enter, DRIVER)

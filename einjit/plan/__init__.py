@@ -1,0 +1,1 @@
+"""Decide how an equation is contracted, and say why."""

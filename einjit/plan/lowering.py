@@ -1,0 +1,224 @@
+"""How a step is carried out: an ordered table, each row with its reason.
+
+The first row whose `when` holds decides. Nothing here depends on the number of threads: the tiles
+and the spans of a sum come from the extents, so the bits of a result do too.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from einjit.equation.operands import Layout, packed
+from einjit.plan.indices import Loops, arrange, inner_cost, simplify
+from einjit.plan.nest import STRIP, Nest
+
+TILES = 64
+"""Tiles that a nest is cut into where it can be: enough to keep many cores equally busy."""
+
+FEW_TILES = 16
+"""With fewer tiles than this, a long sum is split so that every core has a part of it."""
+
+LONG_SUM = 1 << 18
+"""Iterations from which splitting a sum pays for the second step that adds its pieces."""
+
+SPANS = 64
+"""Pieces that a split sum is cut into."""
+
+LINE_TIME = 0.8
+"""Nanoseconds that an iteration takes for each cache line it moves: a rough measure, for deciding
+what is worth more threads."""
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """What is to be lowered: the loops of a step, the dtypes of its operands and its result, the
+    type its sums are held in, and whether a view may be its result."""
+
+    loops: Loops
+    dtypes: tuple[str, ...]
+    compute: str
+    viewable: bool
+
+    @property
+    def arranged(self) -> Loops:
+        """The loops as they are nested."""
+        return arrange(simplify(self.loops), [np.dtype(d).itemsize for d in self.dtypes])
+
+
+@dataclass(frozen=True, slots=True)
+class Lowered:
+    """A task, lowered: which way and why; for a nest its structure, sizes and tiles.
+
+    `sizes` are the values of `nest.sizes()`; `time` is a rough estimate of one thread's
+    nanoseconds; `order` says which of the task's operands is the nest's first, second and so on;
+    `pieces` is the layout of the result where it is not the task's own, but one for each span.
+    """
+
+    name: str
+    reason: str
+    loops: Loops
+    nest: Nest | None = None
+    sizes: tuple[int, ...] = ()
+    tiles: int = 1
+    time: float = 0.0
+    order: tuple[int, ...] = ()
+    pieces: Layout | None = None
+
+    @property
+    def flops(self) -> int:
+        """Multiplications and additions."""
+        if self.nest is None:
+            return 0
+        multiplications = len(self.nest.terms) - 2
+        return (multiplications + bool(self.nest.contracted)) * self.loops.iterations
+
+
+@dataclass(frozen=True, slots=True)
+class Lowering:
+    """A row of the table."""
+
+    name: str
+    when: Callable[[Task], bool]
+    how: Callable[[str, str, Task], list[Lowered]]
+    reason: str
+
+
+def lower(task: Task) -> list[Lowered]:
+    """The task as one lowered step, or two where a sum is split."""
+    row = next(row for row in LOWERINGS if row.when(task))
+    return row.how(row.name, row.reason, task)
+
+
+# ---------------------------------------------------------------- when
+
+
+def _is_empty(task: Task) -> bool:
+    return 0 in task.loops.extents
+
+
+def _moves_only(task: Task) -> bool:
+    return len(task.dtypes) == 2 and not task.loops.contracted
+
+
+def _is_view(task: Task) -> bool:
+    return task.viewable and _moves_only(task)
+
+
+def _is_long_sum(task: Task) -> bool:
+    loops = task.arranged
+    if not loops.contracted or loops.iterations < LONG_SUM:
+        return False
+    return _tiles(loops, *_tiling(loops)) < FEW_TILES
+
+
+# ---------------------------------------------------------------- how
+
+
+def _by_numpy(name: str, reason: str, task: Task) -> list[Lowered]:
+    return [Lowered(name, reason, task.loops)]
+
+
+def _as_nest(name: str, reason: str, task: Task) -> list[Lowered]:
+    loops = task.arranged
+    return [_lowered(name, reason, task.dtypes, task.compute, loops, *_tiling(loops))]
+
+
+def _as_split(name: str, reason: str, task: Task) -> list[Lowered]:
+    """Sum fixed spans of one contracted loop, each into a result of its own; then add those."""
+    loops = task.arranged
+    long = [i for i in loops.contracted if loops.extents[i] >= SPANS]
+    cut = long[0] if long else max(loops.contracted, key=lambda i: loops.extents[i])
+    span = -(-loops.extents[cut] // SPANS)
+    spans = -(-loops.extents[cut] // span)
+    free = [i for i in range(len(loops.extents)) if i not in loops.contracted]
+    final = tuple(loops.strides[-1][i] for i in free)
+    shape = (spans, *(loops.extents[i] for i in free))
+    pieces = Layout(shape, packed(shape, range(len(shape))), task.compute)
+
+    # The span is one more loop of the result alone, behind the others (Nest.sizes).
+    result = [0] * len(loops.extents)
+    for i, stride in zip(free, pieces.strides[1:], strict=True):
+        result[i] = stride
+    rows = [(*row, 0) for row in loops.strides[:-1]] + [(*result, pieces.strides[0])]
+    spanned = Loops((*loops.indices, ()), (*loops.extents, span), tuple(rows))
+    dtypes = (*task.dtypes[:-1], task.compute)
+    first = _lowered(name, reason, dtypes, task.compute, spanned, 0, False, cut)
+    first = replace(first, tiles=spans, pieces=pieces)
+
+    fold = Loops(
+        ((), *(loops.indices[i] for i in free)),
+        shape,
+        (pieces.strides, (0, *final)),
+    )
+    adding = Task(fold, (task.compute, task.dtypes[-1]), task.compute, False)
+    return [first, *_as_nest("nest", "adds what the spans gave", adding)]
+
+
+LOWERINGS = (
+    Lowering("view", _is_view, _by_numpy, "one operand, nothing summed: strides only"),
+    Lowering("empty", _is_empty, _by_numpy, "an extent is 0: zeros"),
+    Lowering("copy", _moves_only, _by_numpy, "one operand, nothing summed, into other memory"),
+    Lowering("split", _is_long_sum, _as_split, "a long sum, few results: summed in fixed spans"),
+    Lowering("nest", lambda task: True, _as_nest, "loops ordered by stride"),
+)
+
+
+# ---------------------------------------------------------------- parts
+
+
+def _tiling(loops: Loops) -> tuple[int, bool]:
+    """How many of the outermost free loops make up a tile, and whether strips do as well."""
+    inner = len(loops.extents) - 1
+    outer = [i for i in range(inner) if i not in loops.contracted]
+    tile, tiles = 0, 1
+    while tile < len(outer) and tiles < TILES:
+        tiles *= loops.extents[tile]
+        tile += 1
+    inner_is_free = inner >= 0 and inner not in loops.contracted
+    return tile, tiles < TILES and inner_is_free and loops.extents[inner] > STRIP
+
+
+def _tiles(loops: Loops, tile: int, strip: bool) -> int:
+    return math.prod(loops.extents[:tile]) * (-(-loops.extents[-1] // STRIP) if strip else 1)
+
+
+def _lowered(
+    name: str,
+    reason: str,
+    dtypes: tuple[str, ...],
+    compute: str,
+    loops: Loops,
+    tile: int,
+    strip: bool,
+    span: int | None = None,
+) -> Lowered:
+    """A nest over arranged loops; with `span`, the last of them is that of the spans."""
+    n = len(loops.extents) - (span is not None)
+    terms = [tuple(i for i in range(n) if row[i]) for row in loops.strides]
+    unit = [n > 0 and row[n - 1] == 1 for row in loops.strides]
+    # Products commute, so operands take the order in which most equations share the kernel.
+    last = len(terms) - 1
+    order = sorted(range(last), key=lambda k: (terms[k], unit[k], dtypes[k]))
+    rows = [*order, last]
+    nest = Nest(
+        terms=tuple(terms[k] for k in rows),
+        unit=tuple(unit[k] for k in rows),
+        dtypes=tuple(dtypes[k] for k in rows),
+        compute=compute,
+        loops=n,
+        tile=tile,
+        strip=strip,
+        span=span,
+    )
+    sizes = tuple(
+        loops.extents[loop] if operand is None else loops.strides[rows[operand]][loop]
+        for _, operand, loop in nest.sizes()
+    )
+    itemsizes = [np.dtype(dtype).itemsize for dtype in dtypes]
+    lines = inner_cost(loops, itemsizes, n - 1) if n else 1.0
+    time = LINE_TIME * lines * math.prod(loops.extents[:n])
+    tiles = _tiles(loops, tile, strip)
+    own = loops.take(range(n))
+    return Lowered(name, reason, own, nest, sizes, tiles, time, tuple(order))

@@ -1,0 +1,105 @@
+"""The structure of a loop nest: all that its source depends on, and nothing else."""
+
+from dataclasses import dataclass
+
+from einjit.names import index_name, operand_name, term
+
+STRIP = 256
+"""Elements of a strip: the piece of the innermost free loop whose sums are kept in the L1 cache.
+Two strips of complex128 are 8 KiB, a quarter of the smallest L1 in use."""
+
+BLOCK = 256
+"""Terms that are summed one after the other before they are added to the total. numpy's test of a
+sum to 15 decimals passes with it (a plain loop misses by three digits)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Nest:
+    """A loop nest: loops 0, 1, … from the outermost, free ones first, then the contracted ones,
+    the innermost of either kind.
+
+    `terms` has the loops of each operand, the result last; `unit` says which of them have unit
+    stride along the innermost loop; `dtypes` are theirs, and sums are held as `compute`. Tiles are
+    what runs in parallel: the iterations of the first `tile` loops and, with `strip`, of the
+    strips of the innermost loop; or, with `span`, fixed pieces of that contracted loop, each of
+    which gives a result of its own.
+    """
+
+    terms: tuple[tuple[int, ...], ...]
+    unit: tuple[bool, ...]
+    dtypes: tuple[str, ...]
+    compute: str
+    loops: int
+    tile: int = 0
+    strip: bool = False
+    span: int | None = None
+
+    def __str__(self) -> str:
+        """The step in the field's notation: `ab,bc->ac`, its letters those of the loops."""
+        return ",".join(map(term, self.terms[:-1])) + "->" + term(self.terms[-1])
+
+    @property
+    def contracted(self) -> tuple[int, ...]:
+        return tuple(i for i in range(self.loops) if i not in self.terms[-1])
+
+    @property
+    def sums_innermost(self) -> bool:
+        """Whether the innermost loop is contracted: its sum is held in a register."""
+        return bool(self.contracted) and self.contracted[-1] == self.loops - 1
+
+    @property
+    def kind(self) -> str:
+        """One word for the shape of the loops, for the module's name."""
+        if not self.contracted:
+            return "product"
+        return "register_sum" if self.sums_innermost else "strip_sum"
+
+    def describe(self) -> list[str]:
+        """The operands' types and the role of each loop, a line each."""
+        operands = ", ".join(
+            f"{name}[{', '.join(map(index_name, indices))}] {dtype}"
+            for name, indices, dtype in zip(self.operands, self.terms, self.dtypes, strict=True)
+        )
+        lines = [f"{operands}; summed in {self.compute}" if self.contracted else operands]
+        for i in range(self.loops):
+            role = "contracted" if i in self.contracted else "free"
+            notes = [role]
+            if i == self.span:
+                notes.append("its spans run in parallel")
+            elif i < self.tile:
+                notes.append("runs in parallel")
+            if i == self.loops - 1:
+                unit = [n for n, u in zip(self.operands, self.unit, strict=True) if u]
+                notes.append("innermost")
+                if self.strip:
+                    notes.append("its strips run in parallel")
+                if unit:
+                    notes.append(f"unit stride in {', '.join(unit)}")
+            lines.append(f"{index_name(i)}: {', '.join(notes)}")
+        return lines
+
+    @property
+    def operands(self) -> tuple[str, ...]:
+        return tuple(operand_name(number) for number in range(len(self.terms)))
+
+    def sizes(self) -> list[tuple[str, int | None, int]]:
+        """What the compiled kernel is handed besides addresses, in this order: the name, and where
+        the value is found: (None, loop) an extent, (operand, loop) a stride in elements.
+
+        Of a nest with spans, the extent of loop `loops` is the span, and the result's stride along
+        it goes from one span's result to the next.
+        """
+        # The outermost tile loop is given as first..last, so nothing asks for its extent.
+        found: list[tuple[str, int | None, int]] = [
+            (f"n_{index_name(i)}", None, i) for i in range(min(self.tile, 1), self.loops)
+        ]
+        for number, (name, indices) in enumerate(zip(self.operands, self.terms, strict=True)):
+            found += [
+                (f"{name}_{index_name(i)}", number, i)
+                for i in indices
+                if not (self.unit[number] and i == self.loops - 1)
+            ]
+        if self.span is not None:
+            found += [("span", None, self.loops)]
+            found += [(f"{self.operands[-1]}_tile", len(self.terms) - 1, self.loops)]
+        return found

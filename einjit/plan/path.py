@@ -1,0 +1,58 @@
+"""Which operands are contracted with which, and when one pass over all of them is better.
+
+opt_einsum finds the order for `optimize="auto"`; the other values of `optimize` mean what they mean
+in numpy, and numpy itself is asked what that is.
+"""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from einjit.equation.equation import Equation
+
+Path = list[tuple[int, ...]]
+"""Groups of places in the list of operands that are left; each group's result is appended."""
+
+STEP = 4096
+"""Multiplications that cost about as much as one more step: its launch and its intermediate."""
+
+
+def choose_path(equation: Equation, extents: Sequence[int], optimize: Any) -> tuple[Path, str]:
+    """The path and the reason for it."""
+    n = len(equation.inputs)
+    together: Path = [tuple(range(n))]
+    if optimize is False:
+        return together, "optimize=False: one pass over all indices, no intermediate"
+    if n <= 2 and isinstance(optimize, str | bool):
+        return together, "one or two operands: one contraction"
+    if isinstance(optimize, str) and optimize == "auto":
+        one_pass = (n - 1) * math.prod(extents)
+        if one_pass <= STEP * (n - 1):
+            return together, "small: one pass costs less than the intermediates"
+        path, cost = _opt_einsum_path(equation, extents)
+        if one_pass <= cost + STEP * (len(path) - 1):
+            return together, "one pass costs no more than contracting in pairs"
+        return path, "opt_einsum's order: fewer FLOPs than one pass"
+    return _numpy_path(equation, extents, optimize), f"optimize={optimize!r}, as in numpy"
+
+
+def _opt_einsum_path(equation: Equation, extents: Sequence[int]) -> tuple[Path, float]:
+    import opt_einsum
+
+    terms = [*equation.inputs, equation.output]
+    texts = ["".join(map(opt_einsum.get_symbol, term)) for term in terms]
+    shapes = [tuple(extents[i] for i in term) for term in equation.inputs]
+    subscripts = ",".join(texts[:-1]) + "->" + texts[-1]
+    path, info = opt_einsum.contract_path(subscripts, *shapes, shapes=True, optimize="auto")
+    return [tuple(group) for group in path], float(info.opt_cost)
+
+
+def _numpy_path(equation: Equation, extents: Sequence[int], optimize: Any) -> Path:
+    arguments: list[Any] = []
+    for term in equation.inputs:
+        zeros = np.broadcast_to(np.float64(0), tuple(extents[i] for i in term))
+        arguments += [zeros, list(term)]
+    path, _ = np.einsum_path(*arguments, list(equation.output), optimize=optimize)
+    return [tuple(group) for group in path[1:]]

@@ -1,0 +1,223 @@
+"""The plan: the steps that contract an equation, each with its lowering and the reason for it."""
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from einjit.equation.equation import Equation, index_letter
+from einjit.equation.operands import Layout, result_layout, strides_by_index
+from einjit.names import operand_name
+from einjit.plan.indices import Loops
+from einjit.plan.lowering import Lowered, Task, lower
+from einjit.plan.path import Path, choose_path
+
+CAST_FIRST = 1 << 16
+"""Elements up to which an operand of another dtype is converted before the kernel sees it: kernels
+that mix dtypes are compiled only where reading the operand once matters."""
+
+EARLY = 1 << 14
+"""Iterations from which an index found in one operand alone is worth a step that sums it early."""
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One contraction: operand slots in, one result out.
+
+    Slots number the operands first, then the results of the steps before. `equation` is in the
+    letters of the plan's equation, `kept` the result's indices by their numbers in it.
+    """
+
+    inputs: tuple[int, ...]
+    equation: str
+    kept: tuple[int, ...]
+    result: Layout
+    lowered: Lowered
+
+    def __str__(self) -> str:
+        return f"{self.equation} | {self.lowered.name}: {self.lowered.reason}"
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How an equation is contracted for operands of these layouts.
+
+    `cast` says which operands are converted to the result's dtype first.
+    """
+
+    equation: Equation
+    extents: tuple[int, ...]
+    operands: tuple[Layout, ...]
+    cast: tuple[bool, ...]
+    steps: tuple[Step, ...]
+    reason: str
+
+    @property
+    def result(self) -> Layout:
+        """The layout of what the last step makes."""
+        return self.steps[-1].result
+
+    @property
+    def flops(self) -> int:
+        """Multiplications and additions of all steps."""
+        return sum(step.lowered.flops for step in self.steps)
+
+    @property
+    def bytes(self) -> int:
+        """Bytes of the operands and the result, each moved once."""
+        arrays = (*self.operands, self.result)
+        return sum(array.size * np.dtype(array.dtype).itemsize for array in arrays)
+
+    def roles(self) -> list[tuple[str, int, str]]:
+        """(letter, extent, role) of each index."""
+        return [(index_letter(i), extent, self._role(i)) for i, extent in enumerate(self.extents)]
+
+    def _role(self, index: int) -> str:
+        inputs = self.equation.inputs
+        owners = [number for number, letters in enumerate(inputs) if index in letters]
+        names = ", ".join(map(operand_name, owners))
+        if index not in self.equation.output:
+            role = f"contracted, in {names}" if len(owners) > 1 else f"summed, in {names} alone"
+        elif len(owners) == len(inputs) > 1:
+            role = "batch"
+        else:
+            role = f"free, in {names}"
+        return role + ", a diagonal" * any(inputs[n].count(index) > 1 for n in owners)
+
+    def __str__(self) -> str:
+        """The equation, the role of each index, and each step with its reason."""
+        lines = [f"{self.equation}", f"path: {self.reason}"]
+        lines += [f"  {letter} = {extent}: {role}" for letter, extent, role in self.roles()]
+        count = len(self.operands)
+        for number, step in enumerate(self.steps):
+            slots = (operand_name(i) if i < count else f"t{i - count}" for i in step.inputs)
+            made = "result" if number == len(self.steps) - 1 else f"t{number}"
+            lines.append(f"{', '.join(slots)} -> {made}: {step}")
+        lines.append(f"{self.flops:,} FLOPs, {self.bytes:,} bytes")
+        return "\n".join(lines)
+
+
+def make_plan(
+    equation: Equation,
+    operands: Sequence[Layout],
+    dtype: str,
+    *,
+    out: Layout | None = None,
+    order: str = "K",
+    optimize: Any = "auto",
+) -> Plan:
+    """Plan an equation for operands of these layouts, computed as `dtype`.
+
+    `out` is the layout that is written where it is given, else the result is new and in `order`.
+    """
+    extents = equation.extents([operand.shape for operand in operands])
+    cast = tuple(o.dtype != dtype and 0 < o.size <= CAST_FIRST for o in operands)
+    layouts = [
+        Layout.contiguous(o.shape, dtype) if c else o for o, c in zip(operands, cast, strict=True)
+    ]
+    result = out or result_layout(equation, extents, operands, order, dtype)
+    # A view keeps its operand's order: it serves unless memory in another order was asked for.
+    viewable = out is None and layouts[0].dtype == dtype and order in "KA"
+    path, reason = choose_path(equation, extents, optimize)
+    steps = _Steps(equation, extents, layouts, "float32" if dtype == "float16" else dtype)
+    steps.follow(path, result, viewable, early=optimize is not False)
+    return Plan(equation, extents, tuple(operands), cast, tuple(steps.steps), reason)
+
+
+@dataclass(frozen=True, slots=True)
+class _Slot:
+    """An operand or intermediate: its indices, its dtype, its stride along each index."""
+
+    term: tuple[int, ...]
+    dtype: str
+    strides: tuple[int, ...]
+
+
+class _Steps:
+    """The steps along a path, and the slots they fill."""
+
+    def __init__(
+        self,
+        equation: Equation,
+        extents: tuple[int, ...],
+        operands: Sequence[Layout],
+        compute: str,
+    ) -> None:
+        self.equation, self.extents, self.compute = equation, extents, compute
+        rows = strides_by_index(equation, extents, operands)
+        self.slots = [
+            _Slot(letters, operand.dtype, tuple(row))
+            for letters, operand, row in zip(equation.inputs, operands, rows, strict=True)
+        ]
+        self.steps: list[Step] = []
+
+    def follow(self, path: Path, result: Layout, viewable: bool, early: bool) -> None:
+        left = list(range(len(self.slots)))
+        output = self.equation.output
+        for number, group in enumerate(path):
+            chosen = [left[place] for place in sorted(group)]
+            left = [slot for slot in left if slot not in chosen]
+            needed = set(output).union(*(self.slots[slot].term for slot in left))
+            if early and len(chosen) > 1:
+                chosen = [self._sum_early(slot, chosen, needed) for slot in chosen]
+            if number == len(path) - 1:
+                self._contract(chosen, output, result, viewable)
+            else:
+                kept = [i for i in self._by_stride(chosen) if i in needed]
+                left.append(self._intermediate(chosen, kept))
+
+    def _sum_early(self, slot: int, chosen: list[int], needed: set[int]) -> int:
+        """Sum what one operand alone has before it meets the others, where that saves work."""
+        others = needed.union(*(self.slots[other].term for other in chosen if other != slot))
+        own = set(self.slots[slot].term)
+        union = own.union(*(self.slots[other].term for other in chosen))
+        together, apart = self._iterations(union), self._iterations(union & others)
+        if own <= others or together < EARLY or together < 4 * (apart + self._iterations(own)):
+            return slot
+        return self._intermediate([slot], [i for i in self._by_stride([slot]) if i in others])
+
+    def _intermediate(self, chosen: list[int], kept: Sequence[int]) -> int:
+        shape = tuple(self.extents[i] for i in kept)
+        return self._contract(chosen, kept, Layout.contiguous(shape, self.compute), False)
+
+    def _by_stride(self, chosen: list[int]) -> list[int]:
+        """The indices of some slots, those with large strides first: an order for a new array."""
+        slots = [self.slots[slot] for slot in chosen]
+        union = sorted({i for slot in slots for i in slot.term})
+        return sorted(union, key=lambda i: -min(abs(s.strides[i]) for s in slots if i in s.term))
+
+    def _iterations(self, indices: Iterable[int]) -> int:
+        return math.prod(self.extents[i] for i in indices)
+
+    def _contract(
+        self, chosen: list[int], kept: Sequence[int], result: Layout, viewable: bool
+    ) -> int:
+        """Append the step, or two where a sum is split; the slot of the result."""
+        slots = [self.slots[slot] for slot in chosen]
+        row = [0] * len(self.extents)
+        for index, stride in zip(kept, result.strides, strict=True):
+            row[index] = stride if self.extents[index] > 1 else 0
+        made = _Slot(tuple(kept), result.dtype, tuple(row))
+        union = sorted({i for slot in [*slots, made] for i in slot.term})
+        loops = Loops(
+            tuple((i,) for i in union),
+            tuple(self.extents[i] for i in union),
+            tuple(tuple(slot.strides[i] for i in union) for slot in [*slots, made]),
+        )
+        dtypes = (*(slot.dtype for slot in slots), result.dtype)
+        text = ",".join(_text(slot.term) for slot in slots) + "->" + _text(made.term)
+        for lowered in lower(Task(loops, dtypes, self.compute, viewable)):
+            if lowered.name == "view":
+                result = Layout(result.shape, tuple(slots[0].strides[i] for i in kept), dtypes[0])
+            layout = lowered.pieces or result
+            self.steps.append(Step(tuple(chosen), text, made.term, layout, lowered))
+            self.slots.append(made)
+            chosen = [len(self.slots) - 1]
+            text = f"{_text(made.term)} of each span->{_text(made.term)}"
+        return len(self.slots) - 1
+
+
+def _text(indices: Sequence[int]) -> str:
+    return "".join(map(index_letter, indices))

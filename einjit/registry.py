@@ -1,0 +1,193 @@
+"""What is compiled, and which call is ready: the only state there is.
+
+A kernel's key is its `Nest`, all that the machine code depends on; each is compiled once, however
+many threads ask. A call's key is what one call looks like (subscripts, dtypes, shapes, strides,
+options); it finds a callable with every decision made.
+"""
+
+import threading
+from collections import Counter
+from collections.abc import Callable, Hashable, Iterator
+from typing import TYPE_CHECKING, Any
+
+from einjit.equation.equation import Equation
+from einjit.equation.parser import parse
+from einjit.plan.nest import Nest
+from einjit.plan.plan import Plan
+from einjit.settings import logger
+from einjit.source.module import write_source
+
+if TYPE_CHECKING:
+    from einjit.kernel.build import Kernel
+    from einjit.kernel.native import Native
+
+KERNELS = 4096
+"""Kernels kept; the least recently used leaves first."""
+
+CALLS = 16 * KERNELS
+"""Calls kept ready; the oldest half leaves when there are more."""
+
+
+def _find_nothing(*operands: Any) -> None:
+    """Stands for `Native.find` until the first call has compiled it."""
+
+
+class Registry:
+    """The kernels this process has compiled, and the calls that are ready.
+
+    >>> import einjit, numpy as np
+    >>> _ = einjit.einsum("ij,jk->ik", np.ones((2, 3)), np.ones((3, 4)))
+    >>> [kernel.source.nest.compute for kernel in einjit.registry["ij,jk->ik"]]
+    ['float64']
+    """
+
+    def __init__(self, limit: int = KERNELS) -> None:
+        self.limit = limit
+        self.find: Callable[..., Any] = _find_nothing
+        self._calls: dict[Hashable, Callable[..., Any]] = {}
+        self._kernels: dict[Nest, Kernel] = {}
+        self._users: dict[Nest, set[tuple[Hashable, Equation]]] = {}
+        self._lock = threading.RLock()
+        self._native: Native | None = None
+        self._counts: Counter[str] = Counter()
+        self._fallbacks: Counter[str] = Counter()
+        self._seconds = 0.0
+
+    # ------------------------------------------------------------ for people
+
+    def __len__(self) -> int:
+        """How many kernels are compiled."""
+        return len(self._kernels)
+
+    def __iter__(self) -> Iterator["Kernel"]:
+        """The compiled kernels, in the order they were compiled."""
+        return iter(list(self._kernels.values()))
+
+    def __contains__(self, subscripts: object) -> bool:
+        return isinstance(subscripts, str) and bool(self._lookup(subscripts))
+
+    def __getitem__(self, subscripts: str) -> tuple["Kernel", ...]:
+        """The kernels that calls of this equation have used; KeyError if there are none.
+
+        The letters do not matter: "ij,jk->ik" and "ab,bc->ac" are one equation. An ellipsis stands
+        for nothing here.
+        """
+        found = self._lookup(subscripts)
+        if not found:
+            raise KeyError(subscripts)
+        return found
+
+    def stats(self) -> dict[str, Any]:
+        """Counts since the process started or `clear`: kernels compiled and evicted, seconds spent
+        compiling, calls that were ready (hits) or had to be planned (misses), and calls handed to
+        numpy, by reason."""
+        hits = self._counts["hits"] + (self._native.hits if self._native else 0)
+        return {
+            "compiled": self._counts["compiled"],
+            "evicted": self._counts["evicted"],
+            "seconds": self._seconds,
+            "hits": hits,
+            "misses": self._counts["misses"],
+            "fallbacks": dict(self._fallbacks),
+        }
+
+    def clear(self) -> None:
+        """Forget every kernel, call and count. Calls under way finish undisturbed."""
+        with self._lock:
+            self._calls.clear()
+            self._kernels.clear()
+            self._users.clear()
+            self._counts.clear()
+            self._fallbacks.clear()
+            self._seconds = 0.0
+            if self._native:
+                self._native.hits = 0
+
+    # ------------------------------------------------------------ for the calls
+
+    @property
+    def native(self) -> "Native":
+        """The compiled functions of the hot path; the first access compiles them."""
+        if self._native is None:
+            from einjit.kernel.native import Native
+
+            with self._lock:
+                if self._native is None:
+                    self._native = Native(self._calls)
+                    self.find = self._native.find
+        return self._native
+
+    def get(self, key: Hashable) -> Callable[..., Any] | None:
+        """The ready call of this key, if there is one."""
+        found = self._calls.get(key)
+        if found is not None:
+            self._counts["hits"] += 1
+        return found
+
+    def add(self, key: Hashable, plan: Plan) -> Callable[..., Any]:
+        """Make a plan ready, compiling what is not compiled, and keep it under its key.
+
+        A key of None is that of a call too large to be kept.
+        """
+        from einjit.kernel.call import ready
+
+        made = ready(plan, self.native, self.kernel)
+        with self._lock:
+            self._counts["misses"] += 1
+            self._keep(key, plan, made)
+        return made
+
+    def kernel(self, nest: Nest) -> "Kernel":
+        """The compiled kernel of a nest."""
+        found = self._kernels.get(nest)
+        if found is not None:
+            return found
+        from einjit.kernel.build import Kernel
+
+        with self._lock:
+            found = self._kernels.get(nest)
+            if found is None:
+                found = Kernel(write_source(nest))
+                found.last_use = self.native.clock
+                self._counts["compiled"] += 1
+                self._seconds += found.seconds
+                logger.info("compiled %r in %.0f ms", found, 1e3 * found.seconds)
+                self._kernels[nest] = found
+                if len(self._kernels) > self.limit:
+                    self._evict()
+        return found
+
+    def fell_back(self, reason: str) -> None:
+        """Count a call that is handed to numpy."""
+        with self._lock:
+            self._fallbacks[reason] += 1
+        logger.info("handed to numpy: %s", reason)
+
+    def _keep(self, key: Hashable, plan: Plan, made: Callable[..., Any]) -> None:
+        nests = {step.lowered.nest for step in plan.steps if step.lowered.nest}
+        if key is None or not nests <= self._kernels.keys():
+            return
+        if len(self._calls) >= CALLS:
+            for old in list(self._calls)[: CALLS // 2]:
+                del self._calls[old]
+        self._calls[key] = made
+        for nest in nests:
+            self._users.setdefault(nest, set()).add((key, plan.equation))
+
+    def _evict(self) -> None:
+        """Let the least recently used kernel go, and the calls that are bound to it."""
+        nest = min(self._kernels, key=lambda nest: self._kernels[nest].last_use)
+        del self._kernels[nest]
+        for key, _ in self._users.pop(nest, ()):
+            self._calls.pop(key, None)
+        self._counts["evicted"] += 1
+
+    def _lookup(self, subscripts: str) -> tuple["Kernel", ...]:
+        text = subscripts.replace(".", "").replace(" ", "")
+        equation = parse(text, [len(term) for term in text.split("->")[0].split(",")])
+        users = list(self._users.items())
+        nests = [nest for nest, calls in users if any(found == equation for _, found in calls)]
+        return tuple(self._kernels[nest] for nest in nests)
+
+
+registry = Registry()

@@ -1,0 +1,132 @@
+"""Read the arguments of a call: what numpy allows, brought to one form, or handed to numpy."""
+
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from einjit.equation.operands import Array, as_plain
+from einjit.equation.parser import as_text, from_sublists
+from einjit.errors import ArgumentError, OptionError
+from einjit.settings import settings
+from einjit.source.elements import ELEMENTS
+
+CASTINGS = ("no", "equiv", "safe", "same_kind", "unsafe")
+
+
+class HandToNumpy(Exception):
+    """The call is numpy's to do; the text is the reason."""
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A call with plain arrays. `dtype` is what it is computed in, `out` where the caller wants the
+    result, `direct` the same where a kernel can write there."""
+
+    subscripts: str
+    operands: tuple[Array, ...]
+    dtype: np.dtype[Any]
+    out: Array | None
+    direct: Array | None
+    order: str
+    optimize: Any
+
+    @property
+    def shapes(self) -> list[tuple[int, ...]]:
+        return [operand.shape for operand in self.operands]
+
+
+def split_arguments(arguments: Sequence[Any]) -> tuple[str, list[Any]]:
+    """Subscripts and operands, from either form of a call."""
+    if arguments and isinstance(arguments[0], str | bytes):
+        return as_text(arguments[0]), list(arguments[1:])
+    return from_sublists(arguments)
+
+
+def read_request(
+    subscripts: str,
+    operands: Sequence[Any],
+    out: Any,
+    dtype: Any,
+    order: Any,
+    casting: Any,
+    optimize: Any,
+) -> Request:
+    """The request a call makes; HandToNumpy where numpy has to do it."""
+    if any(map(_is_foreign, (*operands, out))):
+        raise HandToNumpy("an array of another library")
+    if any(isinstance(operand, np.ma.MaskedArray) for operand in operands):
+        _warn("the mask of a masked array is ignored, as numpy.einsum ignores it")
+    if out is not None and not isinstance(out, np.ndarray):
+        raise ArgumentError(f"out must be an ndarray, not {type(out).__name__}")
+    order = _option("order", str(order).upper(), "CFAK")
+    _option("casting", casting, CASTINGS)
+    arrays = [np.asarray(operand) for operand in operands]
+    for array in [*arrays, *([] if out is None else [out])]:
+        if array.dtype.name not in ELEMENTS:
+            raise HandToNumpy(f"dtype {array.dtype}")
+    # numpy's optimised path contracts first and then assigns to out, whatever out's dtype is.
+    assigned = optimize is not False and optimize != "auto" and len(arrays) > 1
+    typed = arrays if out is None or assigned else [*arrays, out]
+    wanted = np.result_type(*typed) if dtype is None else np.dtype(dtype)
+    if wanted.name not in ELEMENTS:
+        raise HandToNumpy(f"dtype {wanted}")
+    wanted = wanted.newbyteorder("=")
+    _check_casts(arrays, wanted, None if assigned else out, casting)
+    if out is not None and not out.flags.writeable:
+        raise OptionError("out is read-only")
+    plain = tuple(map(as_plain, arrays))
+    direct = None if out is None else _direct(out, plain, wanted)
+    return Request(subscripts, plain, wanted, out, direct, order, optimize)
+
+
+def _warn(text: str) -> None:
+    """Warn the caller of `einsum`, or raise where EINJIT_STRICT asks for it."""
+    if settings.strict:
+        raise ArgumentError(f"{text}; EINJIT_STRICT makes this an error")
+    warnings.warn(f"einjit.einsum: {text}", stacklevel=5)
+
+
+def _is_foreign(operand: Any) -> bool:
+    """Whether a library other than numpy dispatches this array."""
+    if type(operand) is np.ndarray:
+        return False
+    dispatch = getattr(type(operand), "__array_function__", None)
+    return dispatch is not None and dispatch is not np.ndarray.__array_function__
+
+
+def _option(name: str, value: Any, allowed: Sequence[str]) -> str:
+    if not isinstance(value, str) or value not in allowed or not value:
+        listed = ", ".join(map(repr, allowed))
+        raise OptionError(f"{name}={value!r} is none of {listed}")
+    return value
+
+
+def _check_casts(
+    arrays: Sequence[Array], wanted: np.dtype[Any], out: Array | None, casting: Any
+) -> None:
+    for number, array in enumerate(arrays):
+        if not np.can_cast(array.dtype, wanted, casting):
+            raise ArgumentError(
+                f"operand {number} of dtype {array.dtype} cannot be computed as {wanted} "
+                f"with casting={casting!r}",
+                operand=number,
+            )
+    if out is not None and not np.can_cast(wanted, out.dtype, casting):
+        raise ArgumentError(
+            f"the result's dtype {wanted} cannot be written to out of dtype {out.dtype} "
+            f"with casting={casting!r}"
+        )
+
+
+def _direct(out: Array, operands: Sequence[Array], wanted: np.dtype[Any]) -> Array | None:
+    """`out` as a plain array that a kernel can write, or None: then a copy is made at the end."""
+    plain = np.asarray(out)
+    repeats = any(n > 1 and s == 0 for n, s in zip(plain.shape, plain.strides, strict=True))
+    if plain.dtype != wanted or repeats or as_plain(plain) is not plain:
+        return None
+    if any(np.may_share_memory(plain, operand) for operand in operands):
+        return None
+    return plain

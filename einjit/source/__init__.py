@@ -1,0 +1,1 @@
+"""Write a step's loop nest down as Python source."""

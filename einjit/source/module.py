@@ -1,0 +1,52 @@
+"""A generated module: its header, the names it uses, and the kernel."""
+
+from dataclasses import dataclass
+from hashlib import sha256
+
+from einjit.plan.nest import Nest
+from einjit.source.elements import ELEMENTS
+from einjit.source.nest import write_nest
+from einjit.source.writer import Writer
+
+CODEGEN = 1
+"""Version of the generator, written into each module: other text, other number, other kernel."""
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """The text of one generated module, and the name it is imported by."""
+
+    nest: Nest
+    text: str
+
+    @property
+    def module(self) -> str:
+        digest = sha256(self.text.encode()).hexdigest()[:16]
+        return f"einjit.generated.{self.nest.kind}_{digest}"
+
+    def __str__(self) -> str:
+        return self.text
+
+
+def write_source(nest: Nest) -> Source:
+    """The source of a nest: the same nest gives the same bytes."""
+    w = Writer()
+    w.line(f'"""{nest}')
+    w.line()
+    for line in nest.describe():
+        w.line(line)
+    w.line('"""')
+    w.line()
+    kinds = sorted({ELEMENTS[d].carrier for d in nest.dtypes} | {ELEMENTS[nest.compute].compute})
+    w.line(f"from numba.types import {', '.join(kinds)}")
+    w.line()
+    body = Writer()
+    write_nest(nest, body)
+    text = body.text()
+    used = [name for name in ("narrow", "pointer", "scratch", "widen") if f"{name}(" in text]
+    w.line(f"from einjit.kernel.intrinsics import {', '.join(used)}")
+    w.line()
+    w.line(f"CODEGEN = {CODEGEN}")
+    w.line()
+    w.line()
+    return Source(nest, w.text() + text)

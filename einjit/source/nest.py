@@ -1,0 +1,248 @@
+"""Write the loop nest of one step: plain loops that LLVM vectorises.
+
+Three shapes share their parts. With nothing contracted the innermost loop stores products. With the
+innermost loop contracted its sum is held in a register. With the innermost loop free, the sums of a
+strip of it are held in the L1 cache while the contracted loops run outside it. Sums that round are
+taken in blocks, whose error grows with BLOCK + n / BLOCK instead of n (Higham, *Accuracy and
+Stability of Numerical Algorithms*, §4.2).
+"""
+
+from contextlib import AbstractContextManager, ExitStack
+
+from einjit.names import index_name
+from einjit.plan.nest import BLOCK, STRIP, Nest
+from einjit.source.elements import ELEMENTS, added, product, read
+from einjit.source.writer import Writer
+
+NESTED = 4
+"""Loops of one kind that are nested before the rest are run as one loop over their joint extent:
+Python takes at most 20 nested blocks."""
+
+
+def write_nest(nest: Nest, writer: Writer) -> None:
+    """The function `contract(first, last, operands, sizes)`: tiles first..last of the nest."""
+    _NestWriter(nest, writer).write()
+
+
+class _NestWriter:
+    def __init__(self, nest: Nest, writer: Writer) -> None:
+        self.nest, self.w = nest, writer
+        self.element = ELEMENTS[nest.compute]
+        self.compute = self.element.compute
+        self.inner = nest.loops - 1
+        self.blocked = bool(nest.contracted) and not self.element.exact
+        self.on_strip = bool(nest.contracted) and not nest.sums_innermost
+        self.waiting = list(range(len(nest.terms) - 1))  # inputs no factor has taken yet
+        self.factors: list[str] = []  # hoisted products, the last one holding those before it
+        self.opened: set[int] = set()
+
+    # ------------------------------------------------------------ the parts, outermost first
+
+    def write(self) -> None:
+        nest, w = self.nest, self.w
+        with w.block("def contract(first, last, operands, sizes):"):
+            self._unpack()
+            with ExitStack() as stack:
+                free = [i for i in nest.terms[-1] if i != self.inner or nest.sums_innermost]
+                self._open_tiles(stack)
+                self._open_loops(stack, free[nest.tile :], "free")
+                if nest.sums_innermost:
+                    self._sum_in_register()
+                elif self.on_strip:
+                    self._sum_on_strip(stack)
+                else:
+                    self._store_products(stack)
+
+    def _unpack(self) -> None:
+        nest, w = self.nest, self.w
+        for number, (name, dtype) in enumerate(zip(nest.operands, nest.dtypes, strict=True)):
+            w.line(f"{name} = pointer(operands[{number}], {ELEMENTS[dtype].carrier})")
+        w.line("# extents n_a; strides A_a in elements, where they are not 1")
+        for number, (name, _, _) in enumerate(nest.sizes()):
+            w.line(f"{name} = sizes[{number}]")
+        if self.on_strip:
+            w.line(f"total = scratch({STRIP}, {self.compute})", "sums of a strip, in the L1 cache")
+            if self.blocked:
+                w.line(f"part = scratch({STRIP}, {self.compute})", "and of one block of terms")
+        self._hoist()
+
+    def _open_tiles(self, stack: ExitStack) -> None:
+        """The loop over tiles, the only one that is run in parallel."""
+        nest, w = self.nest, self.w
+        tile = list(range(nest.tile))
+        if nest.span is not None:
+            cut = index_name(nest.span)
+            stack.enter_context(
+                w.block("for tile in range(first, last):", f"parallel: spans of {cut}")
+            )
+            w.line("start = tile * span")
+            w.line(f"stop = min(n_{cut}, start + span)")
+        elif len(tile) == 1 and not nest.strip:
+            name = index_name(0)
+            stack.enter_context(
+                w.block(f"for {name} in range(first, last):", "free, parallel: a tile each")
+            )
+            self._enter(tile)
+        elif tile or nest.strip:
+            inner = index_name(self.inner)
+            letters = ", ".join([*map(index_name, tile), *([f"strips of {inner}"] * nest.strip)])
+            if nest.strip and tile:
+                w.line(f"strips = (n_{inner} + {STRIP - 1}) // {STRIP}")
+            stack.enter_context(
+                w.block("for tile in range(first, last):", f"free, parallel: {letters}")
+            )
+            rest = "tile"
+            if nest.strip:
+                if tile:
+                    w.line("rest = tile // strips")
+                    rest = "rest"
+                strip = "(tile - rest * strips)" if tile else "tile"
+                w.line(f"low = {strip} * {STRIP}")
+                w.line(f"high = min(n_{inner}, low + {STRIP})")
+            self._decode(tile, rest)
+            self._enter(tile)
+        else:
+            stack.enter_context(w.block("for _ in range(first, last):", "one tile"))
+
+    def _open_loops(self, stack: ExitStack, loops: list[int], role: str) -> None:
+        """Nested loops; the outer ones of many are run as one loop over their joint extent."""
+        whole = [i for i in loops if i != self.nest.span]
+        joint = whole[: max(0, len(loops) - NESTED)]
+        nested = [i for i in loops if i not in joint]
+        if joint:
+            extent = " * ".join(f"n_{index_name(i)}" for i in joint)
+            stack.enter_context(self.w.block(f"for joint in range({extent}):", f"{role}, jointly"))
+            self._decode(joint, "joint")
+            self._enter(joint)
+        for i in nested:
+            name = index_name(i)
+            limits = "start, stop" if i == self.nest.span else f"n_{name}"
+            stack.enter_context(self.w.block(f"for {name} in range({limits}):", role))
+            self._enter([i])
+
+    def _decode(self, loops: list[int], joint: str) -> None:
+        """The loop variables out of their joint number, the last running fastest."""
+        for i in reversed(loops[1:]):
+            name = index_name(i)
+            self.w.line(f"{name} = {joint} % n_{name}")
+            self.w.line(f"rest = {joint} // n_{name}")
+            joint = "rest"
+        if loops:
+            self.w.line(f"{index_name(loops[0])} = {joint}")
+
+    # ------------------------------------------------------------ the three shapes
+
+    def _store_products(self, stack: ExitStack) -> None:
+        """Nothing contracted: a product an element, added to 0 as numpy does (no -0.0)."""
+        if self.nest.loops > self.nest.tile:
+            limits = "low, high" if self.nest.strip else self._extent()
+            stack.enter_context(self._inner_loop(limits, "free"))
+        value = self._term()
+        if not self.element.exact:
+            value = f"{value} + {self.compute}(0)"
+        self._store(value)
+
+    def _sum_in_register(self) -> None:
+        w, zero = self.w, f"{self.compute}(0)"
+        w.line(f"total = {zero}")
+        if self.blocked:
+            w.line(f"part = {zero}")
+            w.line("terms = 0")
+        spanned = self.nest.span == self.inner
+        start, stop = ("start", "stop") if spanned else ("0", self._extent())
+        with ExitStack() as stack:
+            self._open_loops(stack, list(self.nest.contracted[:-1]), "contracted")
+            if not self.blocked:
+                with self._inner_loop(f"{start}, {stop}" if spanned else stop, "contracted"):
+                    w.line(f"total = {added(self.nest.compute, 'total', self._term())}")
+            else:
+                with w.block(f"for block in range({start}, {stop}, {BLOCK}):", "of terms"):
+                    w.line(f"end = min({stop}, block + {BLOCK})")
+                    w.line(f"run = {zero}")
+                    with self._inner_loop("block, end", "contracted"):
+                        w.line(f"run = run + {self._term()}")
+                    w.line("part = part + run")
+                    w.line("terms += end - block")
+                    with w.block(f"if terms >= {BLOCK}:"):
+                        w.line("total = total + part")
+                        w.line(f"part = {zero}")
+                        w.line("terms = 0")
+        self._store("total + part" if self.blocked else "total")
+
+    def _sum_on_strip(self, stack: ExitStack) -> None:
+        w, zero, name = self.w, f"{self.compute}(0)", index_name(self.inner)
+        if not self.nest.strip:
+            loop = w.block(f"for low in range(0, {self._extent()}, {STRIP}):", f"strips of {name}")
+            stack.enter_context(loop)
+            w.line(f"high = min({self._extent()}, low + {STRIP})")
+        sums = ["total", "part"] if self.blocked else ["total"]
+        with w.block(f"for {name} in range(high - low):"):
+            for held in sums:
+                w.line(f"{held}[{name}] = {zero}")
+        if self.blocked:
+            w.line("terms = 0")
+        held = sums[-1]
+        with ExitStack() as contracted:
+            self._open_loops(contracted, list(self.nest.contracted), "contracted")
+            with self._inner_loop("low, high", "free"):
+                value = added(self.nest.compute, f"{held}[{name} - low]", self._term())
+                w.line(f"{held}[{name} - low] = {value}")
+            if self.blocked:
+                w.line("terms += 1")
+                with w.block(f"if terms >= {BLOCK}:"):
+                    with w.block(f"for {name} in range(high - low):"):
+                        w.line(f"total[{name}] = total[{name}] + part[{name}]")
+                        w.line(f"part[{name}] = {zero}")
+                    w.line("terms = 0")
+        with w.block(f"for {name} in range(low, high):"):
+            self._store(" + ".join(f"{held}[{name} - low]" for held in sums))
+
+    # ------------------------------------------------------------ elements
+
+    def _inner_loop(self, limits: str, role: str) -> AbstractContextManager[None]:
+        return self.w.block(
+            f"for {index_name(self.inner)} in range({limits}):", f"{role}, innermost"
+        )
+
+    def _extent(self) -> str:
+        return f"n_{index_name(self.inner)}"
+
+    def _enter(self, loops: list[int]) -> None:
+        self.opened.update(loops)
+        self._hoist()
+
+    def _hoist(self) -> None:
+        """Load what no inner loop changes, and multiply it with what was hoisted further out."""
+        ready = [i for i in self.waiting if self.opened.issuperset(self.nest.terms[i])]
+        if ready:
+            name = f"hoisted_{len(self.factors) + 1}"
+            self.w.line(f"{name} = {product(self.nest.compute, self._values(ready))}")
+            self.factors.append(name)
+            self.waiting = [i for i in self.waiting if i not in ready]
+
+    def _values(self, inputs: list[int]) -> list[str]:
+        nest = self.nest
+        loads = [read(nest.dtypes[i], nest.compute, self._at(i)) for i in inputs]
+        return self.factors[-1:] + loads
+
+    def _term(self) -> str:
+        """The product in the innermost loop."""
+        return product(self.nest.compute, self._values(self.waiting))
+
+    def _at(self, operand: int) -> str:
+        """An operand's element for the values of the loop variables."""
+        nest, name = self.nest, self.nest.operands[operand]
+        parts = [
+            index_name(i)
+            if nest.unit[operand] and i == self.inner
+            else f"{index_name(i)} * {name}_{index_name(i)}"
+            for i in nest.terms[operand]
+        ]
+        if nest.span is not None and operand == len(nest.terms) - 1:
+            parts.insert(0, f"tile * {name}_tile")
+        return f"{name}[{' + '.join(parts) or '0'}]"
+
+    def _store(self, value: str) -> None:
+        last = len(self.nest.terms) - 1
+        write = ELEMENTS[self.nest.dtypes[last]].write
+        self.w.line(f"{self._at(last)} = {write.format(value)}")

@@ -1,0 +1,34 @@
+"""Lines of Python at the right indentation: the one place that knows it."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+WIDTH = 88  # what the line of a generated module is kept to, comment included
+
+
+class Writer:
+    """Collect lines; a `block` is a line that ends in a colon and what is written inside it."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+        self.depth = 0
+
+    def line(self, text: str = "", comment: str = "") -> None:
+        """One line, with a comment behind it where it fits, above it where it does not."""
+        indent = "    " * self.depth
+        if comment and len(indent + text) + len(comment) + 4 <= WIDTH:
+            text += "  # " + comment
+        elif comment:
+            self.lines.append(f"{indent}# {comment}")
+        self.lines.append((indent + text).rstrip())
+
+    @contextmanager
+    def block(self, text: str, comment: str = "") -> Iterator[None]:
+        """A line, and deeper indentation for as long as the context lasts."""
+        self.line(text, comment)
+        self.depth += 1
+        yield
+        self.depth -= 1
+
+    def text(self) -> str:
+        return "\n".join(self.lines) + "\n"
