@@ -9,6 +9,7 @@ array([[1., 2.],
 from einjit.api import Expression, einsum, einsum_path, expression
 from einjit.errors import ArgumentError, EinjitError, OptionError, ShapeError, SubscriptsError
 from einjit.registry import registry
+from einjit.thread_count import get_num_threads, set_num_threads, threads
 
 __version__ = "0.1.0"
 
@@ -22,5 +23,8 @@ __all__ = [
     "einsum",
     "einsum_path",
     "expression",
+    "get_num_threads",
     "registry",
+    "set_num_threads",
+    "threads",
 ]

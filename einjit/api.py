@@ -9,10 +9,11 @@ import numpy as np
 from einjit.equation.equation import Equation
 from einjit.equation.operands import Layout
 from einjit.equation.parser import as_text, locate, parse
-from einjit.errors import EinjitError, ShapeError, in_call
+from einjit.errors import ArgumentError, EinjitError, ShapeError, in_call
 from einjit.plan.plan import Plan, make_plan
 from einjit.registry import registry
 from einjit.request import HandToNumpy, Request, read_request, split_arguments
+from einjit.settings import settings
 
 _KEEP, _SAFE, _AUTO = "K", "safe", "auto"
 
@@ -158,6 +159,8 @@ def _einsum(
         subscripts, operands = split_arguments(arguments)
         return _carry_out(read_request(subscripts, operands, out, dtype, order, casting, optimize))
     except HandToNumpy as reason:
+        if settings.strict:
+            raise ArgumentError(f"{reason}: numpy's to do, which EINJIT_STRICT forbids") from None
         registry.fell_back(str(reason))
     except EinjitError as error:
         raise _told(error, subscripts, list(map(np.shape, operands))) from None

@@ -12,6 +12,7 @@ from einjit.equation.parser import as_text, from_sublists
 from einjit.errors import ArgumentError, OptionError
 from einjit.settings import settings
 from einjit.source.elements import ELEMENTS
+from einjit.target import converts_float16
 
 CASTINGS = ("no", "equiv", "safe", "same_kind", "unsafe")
 
@@ -61,12 +62,14 @@ def read_request(
         _warn("the mask of a masked array is ignored, as numpy.einsum ignores it")
     if out is not None and not isinstance(out, np.ndarray):
         raise ArgumentError(f"out must be an ndarray, not {type(out).__name__}")
-    order = _option("order", str(order).upper(), "CFAK")
+    order = "K" if order is None else _option("order", str(order).upper(), "CFAK")
     _option("casting", casting, CASTINGS)
     arrays = [np.asarray(operand) for operand in operands]
     for array in [*arrays, *([] if out is None else [out])]:
         if array.dtype.name not in ELEMENTS:
             raise HandToNumpy(f"dtype {array.dtype}")
+        if array.dtype.name == "float16" and not converts_float16():
+            raise HandToNumpy("float16 on a CPU that does not convert it")
     # numpy's optimised path contracts first and then assigns to out, whatever out's dtype is.
     assigned = optimize is not False and optimize != "auto" and len(arrays) > 1
     typed = arrays if out is None or assigned else [*arrays, out]

@@ -1,0 +1,237 @@
+"""An equation explained: the role of each index, the steps and their reasons, the source."""
+
+from dataclasses import dataclass
+from html import escape
+from typing import Any
+
+import numpy as np
+
+from einjit.equation.equation import Equation
+from einjit.equation.operands import Layout, packed
+from einjit.equation.parser import locate, parse
+from einjit.errors import ArgumentError, EinjitError, ShapeError, in_call
+from einjit.names import operand_name
+from einjit.plan.plan import Plan, make_plan
+from einjit.request import HandToNumpy, read_request, split_arguments
+from einjit.source.module import Source, write_source
+
+Facts = dict[str, Any]
+"""What JSON can hold, under the names of `Explanation.to_dict`."""
+
+Rows = list[tuple[str, ...]]
+"""A table: rows of equal length, the first one their heads."""
+
+
+def explain(
+    subscripts: Any, *operands: Any, dtype: Any = None, optimize: Any = "auto"
+) -> "Explanation":
+    """How `einsum` contracts operands, and why. Nothing is compiled and nothing contracted.
+
+    A notebook shows the result as tables, the source folded in; `print` gives all of it as text.
+    The interleaved form is taken as well.
+
+    Parameters
+    ----------
+    operands : array_like or shape
+        A tuple of ints, () included, is the shape of an operand of `dtype` in C order; of an array
+        only the layout counts.
+    dtype, optimize
+        What they are for `einsum`. Without a dtype the operands given by shape are float64.
+
+    Raises
+    ------
+    EinjitError
+        What `einsum` raises, and ArgumentError for a call that numpy does (dtype object, say).
+
+    Examples
+    --------
+    >>> import einjit
+    >>> explanation = einjit.explain("ij,jk->ik", (100, 200), (200, 50))
+    >>> print(explanation.plan.steps[0])
+    ab,bc->ac | nest: loops ordered by stride
+    >>> print(einjit.explain("ij->ji", (2, 3)))
+    subscripts  ij->ji
+    equation    ab->ba
+    path        one or two operands: one contraction
+    in all      0 FLOPs, 96 bytes
+    <BLANKLINE>
+    index  letter  extent  role
+    i      a       2       free, in A
+    j      b       3       free, in A
+    <BLANKLINE>
+    operand  shape   dtype    layout
+    A        (2, 3)  float64  C order
+    <BLANKLINE>
+    A -> result: ab->ba
+      view: one operand, nothing summed: strides only
+      gives (3, 2) float64, F order
+    """
+    text, found = subscripts, list(operands)
+    try:
+        text, found = split_arguments((subscripts, *operands))
+        plan = _plan(text, found, dtype, optimize)
+    except HandToNumpy as reason:
+        error: EinjitError = ArgumentError(f"there is no plan, numpy does this call: {reason}")
+    except EinjitError as raised:
+        error = raised
+    else:
+        return Explanation(text.partition("\0")[0], plan)  # the subscripts end at a NUL
+    shapes = [operand if _is_shape(operand) else np.shape(operand) for operand in found]
+    column = None
+    if isinstance(text, str):
+        column = locate(text, error.operand, error.axis, list(map(len, shapes)))
+    raise in_call(error, text if isinstance(text, str | bytes) else None, shapes, column)
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Explanation:
+    """What `explain` found: the subscripts as they were written, and the plan."""
+
+    subscripts: str
+    plan: Plan
+
+    @property
+    def equation(self) -> Equation:
+        """The parsed equation, in canonical letters."""
+        return self.plan.equation
+
+    @property
+    def sources(self) -> tuple[Source, ...]:
+        """The generated source of the steps that are loop nests, each once."""
+        nests = dict.fromkeys(step.lowered.nest for step in self.plan.steps)
+        return tuple(write_source(nest) for nest in nests if nest)
+
+    @property
+    def text(self) -> str:
+        """All of it, for reading."""
+        facts = self.to_dict()
+        parts = ["\n".join(f"{name:<10}  {value}" for name, value in _summary(facts))]
+        parts += [_aligned(rows) for rows in (_indices(facts), _operands(facts)) if len(rows) > 1]
+        parts += ["\n  ".join(_described(step)) for step in facts["steps"]]
+        parts += [f"# {source.module}\n{source.text.rstrip()}" for source in self.sources]
+        return "\n\n".join(parts)
+
+    def to_dict(self) -> Facts:
+        """The same as dicts, lists, texts and numbers, for JSON; strides are in elements, and a
+        step's `nanoseconds` a rough estimate for one thread."""
+        plan, sources = self.plan, self.sources
+        modules = {source.nest: source.module for source in sources}
+        names = [operand_name(number) for number in range(len(plan.operands))]
+        arrays = []
+        for operand, cast in zip(plan.operands, plan.cast, strict=True):
+            dtype = plan.result.dtype
+            arrays.append(Layout.contiguous(operand.shape, dtype) if cast else operand)
+        steps = []
+        for number, step in enumerate(plan.steps):
+            lowered, last = step.lowered, number == len(plan.steps) - 1
+            names.append("result" if last else f"t{number}")
+            arrays.append(step.result)
+            moved = [arrays[slot] for slot in step.inputs] + [step.result]
+            steps.append(
+                {
+                    "inputs": [names[slot] for slot in step.inputs],
+                    "result": names[-1],
+                    "equation": step.equation,
+                    "lowering": lowered.name,
+                    "reason": lowered.reason,
+                    **_layout(step.result),
+                    "flops": lowered.flops,
+                    "bytes": 0 if lowered.name == "view" else sum(map(_bytes, moved)),
+                    "nanoseconds": lowered.time,
+                    "tiles": lowered.tiles,
+                    "source": modules[lowered.nest] if lowered.nest else None,
+                }
+            )
+        return {
+            "subscripts": self.subscripts,
+            "equation": str(plan.equation),
+            "path": plan.reason,
+            "flops": plan.flops,
+            "bytes": plan.bytes,
+            "indices": [
+                {"index": index, "letter": letter, "extent": extent, "role": role}
+                for index, (letter, extent, role) in zip(self._written(), plan.roles(), strict=True)
+            ],
+            "operands": [
+                {"operand": name, **_layout(operand), "converted": plan.result.dtype * cast}
+                for name, operand, cast in zip(names, plan.operands, plan.cast, strict=False)
+            ],
+            "steps": steps,
+            "sources": [{"module": source.module, "text": source.text} for source in sources],
+        }
+
+    def _written(self) -> list[str]:
+        """Each index as the subscripts have it: its letter, or "..." """
+        ranks = [len(operand.shape) for operand in self.plan.operands]
+        found: dict[int, str] = {}
+        for operand, term in enumerate(self.equation.inputs):
+            for axis, index in enumerate(term):
+                if index not in found:
+                    column = locate(self.subscripts, operand, axis, ranks) or 0
+                    mark = self.subscripts[column : column + 1]
+                    found[index] = "..." if mark == "." else mark
+        return [found[index] for index in range(self.equation.n_indices)]
+
+    def __str__(self) -> str:
+        return self.text
+
+    __repr__ = __str__  # what the prompt shows
+
+    def _repr_html_(self) -> str:
+        facts = self.to_dict()
+        summary = [f"{escape(name)} <code>{escape(text)}</code>" for name, text in _summary(facts)]
+        parts = [f"<p>{'<br>'.join(summary)}</p>"]
+        parts += [_tabled(rows(facts)) for rows in (_indices, _operands, _steps)]
+        parts += [
+            f"<details><summary><code>{escape(source['module'])}</code></summary>"
+            f"<pre>{escape(source['text'])}</pre></details>"
+            for source in facts["sources"]
+        ]
+        return f"<div>{''.join(parts)}</div>"
+
+
+# ---------------------------------------------------------------- what is asked
+
+
+def _plan(subscripts: str, operands: list[Any], dtype: Any, optimize: Any) -> Plan:
+    """The plan `einsum` makes for these operands, of which some are shapes."""
+    element = np.dtype("float64" if dtype is None else dtype).newbyteorder("=")
+    # A request looks at the dtypes of its operands: a scalar stands for each that is a shape.
+    given = [np.zeros((), element) if _is_shape(o) else o for o in operands]
+    request = read_request(subscripts, given, None, dtype, "K", "safe", optimize)
+    layouts = list(map(Layout.of, request.operands))
+    for number, operand in enumerate(operands):
+        if _is_shape(operand):
+            shape = tuple(map(int, operand))
+            if any(extent < 0 for extent in shape):
+                raise ShapeError(f"operand {number} has a negative extent", operand=number)
+            layouts[number] = Layout.contiguous(shape, element.name)
+    equation = parse(subscripts, [len(layout.shape) for layout in layouts])
+    return make_plan(equation, layouts, request.dtype.name, optimize=request.optimize)
+
+
+def _is_shape(operand: Any) -> bool:
+    return isinstance(operand, tuple) and all(
+        isinstance(n, int | np.integer) and not isinstance(n, bool) for n in operand
+    )
+
+
+# ---------------------------------------------------------------- arrays
+
+
+def _layout(array: Layout) -> Facts:
+    return {
+        "shape": list(array.shape),
+        "strides": list(array.strides),
+        "dtype": array.dtype,
+        "layout": _order(array),
+    }
+
+
+def _order(array: Layout) -> str:
+    """The memory order in words, the strides of an array that is in neither order."""
+    along = [axis for axis, extent in enumerate(array.shape) if extent != 1]
+    strides = [array.strides[axis] for axis in along]
+    for name, order in (("C order", range(array_rank := len(array.shape))), ("F order", range(array_rank)[::-1])):
+        ...
+    return ""
