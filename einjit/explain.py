@@ -6,11 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from einjit.equation.equation import Equation
+from einjit.equation.equation import Equation, index_letter
 from einjit.equation.operands import Layout, packed
 from einjit.equation.parser import locate, parse
 from einjit.errors import ArgumentError, EinjitError, ShapeError, in_call
-from einjit.names import operand_name
+from einjit.names import index_name, operand_name
 from einjit.plan.plan import Plan, make_plan
 from einjit.request import HandToNumpy, read_request, split_arguments
 from einjit.source.module import Source, write_source
@@ -107,20 +107,25 @@ class Explanation:
         facts = self.to_dict()
         parts = ["\n".join(f"{name:<10}  {value}" for name, value in _summary(facts))]
         parts += [_aligned(rows) for rows in (_indices(facts), _operands(facts)) if len(rows) > 1]
-        parts += ["\n  ".join(_described(step)) for step in facts["steps"]]
+        for step, equation, *rest in _steps(facts)[1:]:
+            parts.append("\n  ".join(filter(None, (f"{step}: {equation}", *rest))))
         parts += [f"# {source.module}\n{source.text.rstrip()}" for source in self.sources]
         return "\n\n".join(parts)
 
     def to_dict(self) -> Facts:
-        """The same as dicts, lists, texts and numbers, for JSON; strides are in elements, and a
-        step's `nanoseconds` a rough estimate for one thread."""
+        """The same as dicts, lists, texts and numbers, for JSON.
+
+        Strides are in elements. Of a step, `nanoseconds` is a rough estimate for one thread,
+        `arrays` is what the source calls A, B and so on, and `loops` the letters of the equation
+        over which its loops a, b and so on run, none of them where a loop is over spans of a sum.
+        """
         plan, sources = self.plan, self.sources
         modules = {source.nest: source.module for source in sources}
         names = [operand_name(number) for number in range(len(plan.operands))]
-        arrays = []
-        for operand, cast in zip(plan.operands, plan.cast, strict=True):
-            dtype = plan.result.dtype
-            arrays.append(Layout.contiguous(operand.shape, dtype) if cast else operand)
+        arrays = [
+            Layout.contiguous(operand.shape, plan.result.dtype) if cast else operand
+            for operand, cast in zip(plan.operands, plan.cast, strict=True)
+        ]
         steps = []
         for number, step in enumerate(plan.steps):
             lowered, last = step.lowered, number == len(plan.steps) - 1
@@ -135,11 +140,14 @@ class Explanation:
                     "lowering": lowered.name,
                     "reason": lowered.reason,
                     **_layout(step.result),
+                    "compute": lowered.nest.compute if lowered.nest else step.result.dtype,
                     "flops": lowered.flops,
                     "bytes": 0 if lowered.name == "view" else sum(map(_bytes, moved)),
                     "nanoseconds": lowered.time,
                     "tiles": lowered.tiles,
                     "source": modules[lowered.nest] if lowered.nest else None,
+                    "arrays": [names[step.inputs[place]] for place in lowered.order] + names[-1:],
+                    "loops": ["".join(map(index_letter, loop)) for loop in lowered.loops.indices],
                 }
             )
         return {
@@ -153,7 +161,7 @@ class Explanation:
                 for index, (letter, extent, role) in zip(self._written(), plan.roles(), strict=True)
             ],
             "operands": [
-                {"operand": name, **_layout(operand), "converted": plan.result.dtype * cast}
+                {"operand": name, **_layout(operand), "converted": cast}
                 for name, operand, cast in zip(names, plan.operands, plan.cast, strict=False)
             ],
             "steps": steps,
@@ -229,9 +237,104 @@ def _layout(array: Layout) -> Facts:
 
 
 def _order(array: Layout) -> str:
-    """The memory order in words, the strides of an array that is in neither order."""
-    along = [axis for axis, extent in enumerate(array.shape) if extent != 1]
-    strides = [array.strides[axis] for axis in along]
-    for name, order in (("C order", range(array_rank := len(array.shape))), ("F order", range(array_rank)[::-1])):
-        ...
-    return ""
+    """The memory order in words; the strides of what is in neither order."""
+    axes = range(len(array.shape))
+    for name, order in (("C order", axes), ("F order", axes[::-1])):
+        strides = zip(array.shape, array.strides, packed(array.shape, order), strict=True)
+        if array.size == 0 or all(extent == 1 or one == two for extent, one, two in strides):
+            return name
+    return f"strides {array.strides}"
+
+
+def _bytes(array: Layout) -> int:
+    return array.size * np.dtype(array.dtype).itemsize
+
+
+# ---------------------------------------------------------------- words and tables
+
+
+def _summary(facts: Facts) -> list[tuple[str, str]]:
+    work = f"{facts['flops']:,} FLOPs, {facts['bytes']:,} bytes"
+    names = ("subscripts", "equation", "path")
+    return [*((name, facts[name]) for name in names), ("in all", work)]
+
+
+def _indices(facts: Facts) -> Rows:
+    keys = ("index", "letter", "extent", "role")
+    return [keys, *(tuple(str(row[key]) for key in keys) for row in facts["indices"])]
+
+
+def _operands(facts: Facts) -> Rows:
+    rows: Rows = [("operand", "shape", "dtype", "layout")]
+    for row in facts["operands"]:
+        layout = row["layout"] + ", converted first" * row["converted"]
+        rows.append((row["operand"], _shape(row), row["dtype"], layout))
+    return rows
+
+
+def _steps(facts: Facts) -> Rows:
+    rows: Rows = [("step", "equation", "lowering", "result", "work", "source")]
+    for step in facts["steps"]:
+        result = f"{_shape(step)} {step['dtype']}, {step['layout']}"
+        if step["compute"] != step["dtype"]:
+            result += f", computed in {step['compute']}"
+        rows.append(
+            (
+                f"{', '.join(step['inputs'])} -> {step['result']}",
+                step["equation"],
+                f"{step['lowering']}: {step['reason']}",
+                result,
+                _work(step),
+                _there(step) if step["source"] else "",
+            )
+        )
+    return rows
+
+
+def _work(step: Facts) -> str:
+    moved = f"{step['bytes']:,} bytes"
+    if step["source"] is None:
+        return moved if step["bytes"] else ""
+    tiles = "one tile" if step["tiles"] == 1 else f"{step['tiles']:,} tiles"
+    time = _duration(step["nanoseconds"])
+    return f"{step['flops']:,} FLOPs, {moved}, about {time} in one thread, {tiles}"
+
+
+def _there(step: Facts) -> str:
+    """The module of a step, and what stands behind the names in it."""
+    arrays, loops = step["arrays"], [letters or "spans" for letters in step["loops"]]
+    told = f"{', '.join(map(operand_name, range(len(arrays))))} = {', '.join(arrays)}"
+    if loops:
+        told += f"; {', '.join(map(index_name, range(len(loops))))} = {', '.join(loops)}"
+    return f"{step['source']}: {told}"
+
+
+def _duration(nanoseconds: float) -> str:
+    """To two digits, for it is a rough measure."""
+    value = float(f"{nanoseconds:.2g}")
+    for unit in ("ns", "µs", "ms"):
+        if value < 1000:
+            return f"{value:g} {unit}"
+        value /= 1000
+    return f"{value:,g} s"
+
+
+def _shape(row: Facts) -> str:
+    return str(tuple(row["shape"]))
+
+
+def _aligned(rows: Rows) -> str:
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = ["  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
+    return "\n".join(lines)
+
+
+def _tabled(rows: Rows) -> str:
+    """A table in HTML, its colours those of the page."""
+    cells = [[escape(text) for text in row] for row in rows]
+    head = "".join(f'<th style="text-align: left">{text}</th>' for text in cells[0])
+    body = "".join(
+        "<tr>" + "".join(f'<td style="text-align: left">{text}</td>' for text in row) + "</tr>"
+        for row in cells[1:]
+    )
+    return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"

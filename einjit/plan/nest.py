@@ -56,11 +56,12 @@ class Nest:
 
     def describe(self) -> list[str]:
         """The operands' types and the role of each loop, a line each."""
-        operands = ", ".join(
-            f"{name}[{', '.join(map(index_name, indices))}] {dtype}"
+        lines = [
+            f"{name}[{', '.join(map(index_name, indices))}]: {dtype}"
             for name, indices, dtype in zip(self.operands, self.terms, self.dtypes, strict=True)
-        )
-        lines = [f"{operands}; summed in {self.compute}" if self.contracted else operands]
+        ]
+        if self.contracted:
+            lines[-1] += f", summed in {self.compute}"
         for i in range(self.loops):
             role = "contracted" if i in self.contracted else "free"
             notes = [role]

@@ -215,7 +215,7 @@ class _Steps:
             self.steps.append(Step(tuple(chosen), text, made.term, layout, lowered))
             self.slots.append(made)
             chosen = [len(self.slots) - 1]
-            text = f"{_text(made.term)} of each span->{_text(made.term)}"
+            text = f"(spans){_text(made.term)}->{_text(made.term)}"
         return len(self.slots) - 1
 
 

@@ -43,11 +43,11 @@ def read(operand: str, compute: str, text: str) -> str:
     return value if element.compute == wanted else f"{wanted}({value})"
 
 
-def product(compute: str, factors: list[str]) -> str:
-    """The product of the factors, wrapped to the width of an integer type."""
+def product(compute: str, one: str, two: str) -> str:
+    """The product of two values, wrapped to the width of an integer type."""
     element = ELEMENTS[compute]
-    text = element.times.join(factors)
-    return f"{element.compute}({text})" if element.exact and len(factors) > 1 else text
+    text = f"{one}{element.times}{two}"
+    return f"{element.compute}({text})" if element.exact else text
 
 
 def added(compute: str, total: str, value: str) -> str:

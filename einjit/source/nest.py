@@ -18,6 +18,12 @@ NESTED = 4
 """Loops of one kind that are nested before the rest are run as one loop over their joint extent:
 Python takes at most 20 nested blocks."""
 
+TERMS = 4
+"""Terms of an index expression on one line."""
+
+LONG = 48
+"""Characters from which a product is written on more lines than one."""
+
 
 def write_nest(nest: Nest, writer: Writer) -> None:
     """The function `contract(first, last, operands, sizes)`: tiles first..last of the nest."""
@@ -93,11 +99,10 @@ class _NestWriter:
             )
             rest = "tile"
             if nest.strip:
-                if tile:
+                w.line(f"low = tile{' % strips' * bool(tile)} * {STRIP}")
+                if len(tile) > 1:
                     w.line("rest = tile // strips")
-                    rest = "rest"
-                strip = "(tile - rest * strips)" if tile else "tile"
-                w.line(f"low = {strip} * {STRIP}")
+                rest = "rest" if len(tile) > 1 else "tile // strips"
                 w.line(f"high = min(n_{inner}, low + {STRIP})")
             self._decode(tile, rest)
             self._enter(tile)
@@ -125,8 +130,11 @@ class _NestWriter:
         for i in reversed(loops[1:]):
             name = index_name(i)
             self.w.line(f"{name} = {joint} % n_{name}")
-            self.w.line(f"rest = {joint} // n_{name}")
-            joint = "rest"
+            if i == loops[1]:
+                joint = f"{joint} // n_{name}"
+            else:
+                self.w.line(f"rest = {joint} // n_{name}")
+                joint = "rest"
         if loops:
             self.w.line(f"{index_name(loops[0])} = {joint}")
 
@@ -216,18 +224,24 @@ class _NestWriter:
         ready = [i for i in self.waiting if self.opened.issuperset(self.nest.terms[i])]
         if ready:
             name = f"hoisted_{len(self.factors) + 1}"
-            self.w.line(f"{name} = {product(self.nest.compute, self._values(ready))}")
+            self.w.line(f"{name} = {self._product(ready)}")
             self.factors.append(name)
             self.waiting = [i for i in self.waiting if i not in ready]
 
-    def _values(self, inputs: list[int]) -> list[str]:
-        nest = self.nest
-        loads = [read(nest.dtypes[i], nest.compute, self._at(i)) for i in inputs]
-        return self.factors[-1:] + loads
-
     def _term(self) -> str:
         """The product in the innermost loop."""
-        return product(self.nest.compute, self._values(self.waiting))
+        return self._product(self.waiting)
+
+    def _product(self, inputs: list[int]) -> str:
+        """What was hoisted times these inputs' elements; a long product takes lines before it."""
+        nest, text = self.nest, ""
+        loads = [read(nest.dtypes[i], nest.compute, self._at(i)) for i in inputs]
+        for value in self.factors[-1:] + loads:
+            if text and len(text) + len(value) > LONG:
+                self.w.line(f"product = {text}")
+                text = "product"
+            text = product(nest.compute, text, value) if text else value
+        return text
 
     def _at(self, operand: int) -> str:
         """An operand's element for the values of the loop variables."""
@@ -240,6 +254,9 @@ class _NestWriter:
         ]
         if nest.span is not None and operand == len(nest.terms) - 1:
             parts.insert(0, f"tile * {name}_tile")
+        while len(parts) > TERMS:
+            self.w.line(f"at_{name} = {' + '.join(parts[:TERMS])}")
+            parts[:TERMS] = [f"at_{name}"]
         return f"{name}[{' + '.join(parts) or '0'}]"
 
     def _store(self, value: str) -> None:

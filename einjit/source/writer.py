@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-WIDTH = 88  # what the line of a generated module is kept to, comment included
+WIDTH = 100  # what the line of a generated module is kept to, comment included
 
 
 class Writer:
