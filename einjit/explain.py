@@ -11,6 +11,7 @@ from einjit.equation.operands import Layout, packed
 from einjit.equation.parser import locate, parse
 from einjit.errors import ArgumentError, EinjitError, ShapeError, in_call
 from einjit.names import index_name, operand_name
+from einjit.plan.lowering import Lowered
 from einjit.plan.plan import Plan, make_plan
 from einjit.request import HandToNumpy, read_request, split_arguments
 from einjit.source.module import Source, write_source
@@ -115,12 +116,11 @@ class Explanation:
     def to_dict(self) -> Facts:
         """The same as dicts, lists, texts and numbers, for JSON.
 
-        Strides are in elements. Of a step, `nanoseconds` is a rough estimate for one thread,
-        `arrays` is what the source calls A, B and so on, and `loops` the letters of the equation
-        over which its loops a, b and so on run, none of them where a loop is over spans of a sum.
+        Strides are in elements, and `nanoseconds` a rough estimate for one thread. Of a step with a
+        source, `arrays` is what the source calls A, B and so on, and `loops` has the letters of the
+        equation that its loops a, b and so on run over, none where those are the spans of a sum.
         """
-        plan, sources = self.plan, self.sources
-        modules = {source.nest: source.module for source in sources}
+        plan = self.plan
         names = [operand_name(number) for number in range(len(plan.operands))]
         arrays = [
             Layout.contiguous(operand.shape, plan.result.dtype) if cast else operand
@@ -140,14 +140,11 @@ class Explanation:
                     "lowering": lowered.name,
                     "reason": lowered.reason,
                     **_layout(step.result),
-                    "compute": lowered.nest.compute if lowered.nest else step.result.dtype,
                     "flops": lowered.flops,
                     "bytes": 0 if lowered.name == "view" else sum(map(_bytes, moved)),
                     "nanoseconds": lowered.time,
                     "tiles": lowered.tiles,
-                    "source": modules[lowered.nest] if lowered.nest else None,
-                    "arrays": [names[step.inputs[place]] for place in lowered.order] + names[-1:],
-                    "loops": ["".join(map(index_letter, loop)) for loop in lowered.loops.indices],
+                    **_behind(lowered, [names[slot] for slot in step.inputs], names[-1]),
                 }
             )
         return {
@@ -165,7 +162,7 @@ class Explanation:
                 for name, operand, cast in zip(names, plan.operands, plan.cast, strict=False)
             ],
             "steps": steps,
-            "sources": [{"module": source.module, "text": source.text} for source in sources],
+            "sources": [{"module": source.module, "text": source.text} for source in self.sources],
         }
 
     def _written(self) -> list[str]:
@@ -250,6 +247,18 @@ def _bytes(array: Layout) -> int:
     return array.size * np.dtype(array.dtype).itemsize
 
 
+def _behind(lowered: Lowered, inputs: list[str], result: str) -> Facts:
+    """The source of a step that is a loop nest, and what stands behind the names in it."""
+    if lowered.nest is None:
+        return {"source": None}
+    return {
+        "source": write_source(lowered.nest).module,
+        "compute": lowered.nest.compute,
+        "arrays": [*(inputs[place] for place in lowered.order), result],
+        "loops": ["".join(map(index_letter, loop)) for loop in lowered.loops.indices],
+    }
+
+
 # ---------------------------------------------------------------- words and tables
 
 
@@ -276,7 +285,7 @@ def _steps(facts: Facts) -> Rows:
     rows: Rows = [("step", "equation", "lowering", "result", "work", "source")]
     for step in facts["steps"]:
         result = f"{_shape(step)} {step['dtype']}, {step['layout']}"
-        if step["compute"] != step["dtype"]:
+        if step["source"] and step["compute"] != step["dtype"]:
             result += f", computed in {step['compute']}"
         rows.append(
             (

@@ -26,9 +26,8 @@ class Loops:
 
     @property
     def contracted(self) -> tuple[int, ...]:
-        """Loops of more or less than one iteration along which the result does not vary."""
-        pairs = zip(self.extents, self.strides[-1], strict=True)
-        return tuple(i for i, (extent, stride) in enumerate(pairs) if extent != 1 and stride == 0)
+        """Loops along which the result does not vary."""
+        return tuple(i for i, stride in enumerate(self.strides[-1]) if stride == 0)
 
     @property
     def iterations(self) -> int:

@@ -33,13 +33,18 @@ what is worth more threads."""
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """What is to be lowered: the loops of a step, the dtypes of its operands and its result, the
-    type its sums are held in, and whether a view may be its result."""
+    """What is to be lowered: the loops of a step, the dtypes of its operands and its result, and
+    the type its sums are held in.
+
+    `moves` says that there is one operand and no index is summed, be its extent 1; `viewable` that
+    a view may be the result then.
+    """
 
     loops: Loops
     dtypes: tuple[str, ...]
     compute: str
-    viewable: bool
+    moves: bool = False
+    viewable: bool = False
 
     @property
     def arranged(self) -> Loops:
@@ -98,14 +103,6 @@ def _is_empty(task: Task) -> bool:
     return 0 in task.loops.extents
 
 
-def _moves_only(task: Task) -> bool:
-    return len(task.dtypes) == 2 and not task.loops.contracted
-
-
-def _is_view(task: Task) -> bool:
-    return task.viewable and _moves_only(task)
-
-
 def _is_long_sum(task: Task) -> bool:
     loops = task.arranged
     if not loops.contracted or loops.iterations < LONG_SUM:
@@ -152,14 +149,21 @@ def _as_split(name: str, reason: str, task: Task) -> list[Lowered]:
         shape,
         (pieces.strides, (0, *final)),
     )
-    adding = Task(fold, (task.compute, task.dtypes[-1]), task.compute, False)
+    adding = Task(fold, (task.compute, task.dtypes[-1]), task.compute)
     return [first, *_as_nest("nest", "adds what the spans gave", adding)]
 
 
 LOWERINGS = (
-    Lowering("view", _is_view, _by_numpy, "one operand, nothing summed: strides only"),
+    Lowering(
+        "view",
+        lambda task: task.moves and task.viewable,
+        _by_numpy,
+        "one operand, nothing summed: strides only",
+    ),
     Lowering("empty", _is_empty, _by_numpy, "an extent is 0: zeros"),
-    Lowering("copy", _moves_only, _by_numpy, "one operand, nothing summed, into other memory"),
+    Lowering(
+        "copy", lambda task: task.moves, _by_numpy, "one operand, nothing summed, into other memory"
+    ),
     Lowering("split", _is_long_sum, _as_split, "a long sum, few results: summed in fixed spans"),
     Lowering("nest", lambda task: True, _as_nest, "loops ordered by stride"),
 )

@@ -208,7 +208,8 @@ class _Steps:
         )
         dtypes = (*(slot.dtype for slot in slots), result.dtype)
         text = ",".join(_text(slot.term) for slot in slots) + "->" + _text(made.term)
-        for lowered in lower(Task(loops, dtypes, self.compute, viewable)):
+        moves = len(slots) == 1 and set(slots[0].term) == set(kept)
+        for lowered in lower(Task(loops, dtypes, self.compute, moves, viewable)):
             if lowered.name == "view":
                 result = Layout(result.shape, tuple(slots[0].strides[i] for i in kept), dtypes[0])
             layout = lowered.pieces or result
