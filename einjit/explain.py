@@ -65,9 +65,10 @@ def explain(
     <BLANKLINE>
     A -> result: ab->ba
       view: one operand, nothing summed: strides only
-      gives (3, 2) float64, F order
+      (3, 2) float64, F order
     """
-    text, found = subscripts, list(operands)
+    text: Any = subscripts
+    found: list[Any] = []
     try:
         text, found = split_arguments((subscripts, *operands))
         plan = _plan(text, found, dtype, optimize)

@@ -37,6 +37,22 @@ def scratch(typingctx: Any, n: Any, kind: Any) -> Any:
 
 
 @intrinsic
+def times(typingctx: Any, one: Any, two: Any) -> Any:
+    """The product of two complex numbers by the four products of their parts, as in numpy.
+
+    Unlike Python's from 3.14 on, it does not look for infinities among NaNs.
+    """
+
+    def emit(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        a, b, c = (context.make_complex(builder, one, value) for value in (*args, None))
+        c.real = builder.fsub(builder.fmul(a.real, b.real), builder.fmul(a.imag, b.imag))
+        c.imag = builder.fadd(builder.fmul(a.real, b.imag), builder.fmul(a.imag, b.real))
+        return c._getvalue()
+
+    return one(one, one), emit
+
+
+@intrinsic
 def widen(typingctx: Any, half: Any) -> Any:
     """The float32 of a float16 that is held in 16 bits."""
 

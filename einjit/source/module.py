@@ -43,7 +43,9 @@ def write_source(nest: Nest) -> Source:
     body = Writer()
     write_nest(nest, body)
     text = body.text()
-    used = [name for name in ("narrow", "pointer", "scratch", "widen") if f"{name}(" in text]
+    used = [
+        name for name in ("narrow", "pointer", "scratch", "times", "widen") if f"{name}(" in text
+    ]
     w.line(f"from einjit.kernel.intrinsics import {', '.join(used)}")
     w.line()
     w.line(f"CODEGEN = {CODEGEN}")
