@@ -8,6 +8,7 @@ array([[1., 2.],
 
 from einjit.api import Expression, einsum, einsum_path, expression
 from einjit.errors import ArgumentError, EinjitError, OptionError, ShapeError, SubscriptsError
+from einjit.explain import Explanation, explain
 from einjit.registry import registry
 from einjit.thread_count import get_num_threads, set_num_threads, threads
 
@@ -16,12 +17,14 @@ __version__ = "0.1.0"
 __all__ = [
     "ArgumentError",
     "EinjitError",
+    "Explanation",
     "Expression",
     "OptionError",
     "ShapeError",
     "SubscriptsError",
     "einsum",
     "einsum_path",
+    "explain",
     "expression",
     "get_num_threads",
     "registry",

@@ -8,12 +8,13 @@ import numpy as np
 
 from einjit.equation.equation import Equation
 from einjit.equation.operands import Layout
-from einjit.equation.parser import as_text, locate, parse
+from einjit.equation.parser import as_text, parse
 from einjit.errors import ArgumentError, EinjitError, ShapeError, in_call
 from einjit.plan.plan import Plan, make_plan
 from einjit.registry import registry
-from einjit.request import HandToNumpy, Request, read_request, split_arguments
+from einjit.request import HandToNumpy, Request, read_request, split_arguments, told
 from einjit.settings import settings
+from einjit.source.elements import ELEMENTS
 
 _KEEP, _SAFE, _AUTO = "K", "safe", "auto"
 
@@ -83,7 +84,7 @@ def einsum_path(*operands: Any, optimize: Any = "greedy") -> tuple[list[Any], st
     >>> import einjit, numpy as np
     >>> a, b, c = np.ones((2, 3)), np.ones((3, 4)), np.ones((4, 5))
     >>> einjit.einsum_path("ij,jk,kl->il", a, b, c)[0]
-    ['einsum_path', (0, 1), (0, 1)]
+    ['einsum_path', (1, 2), (0, 1)]
     """
     if isinstance(optimize, str) and optimize == _AUTO:
         optimize = "greedy"
@@ -131,6 +132,10 @@ def expression(subscripts: str, *shapes: Any, dtype: Any = "float64") -> Express
     (2, 4)
     """
     found = [tuple(int(n) for n in shape) for shape in shapes]
+    if np.dtype(dtype).name not in ELEMENTS:
+        raise ArgumentError(f"dtype {np.dtype(dtype)} is numpy's to contract: call einsum")
+    if any(n < 0 for shape in found for n in shape):
+        raise ShapeError(f"a negative extent: shapes {_listed(found)}")
     plan = plan_for(subscripts, [Layout.contiguous(shape, str(np.dtype(dtype))) for shape in found])
     for step in plan.steps:
         if step.lowered.nest:
@@ -146,7 +151,7 @@ def plan_for(subscripts: str, operands: Sequence[Layout], dtype: str | None = No
         wanted = dtype or np.result_type(*(operand.dtype for operand in operands)).name
         return make_plan(equation, operands, wanted)
     except EinjitError as error:
-        raise _told(error, subscripts, shapes) from None
+        raise told(error, subscripts, shapes) from None
 
 
 def _einsum(
@@ -163,7 +168,7 @@ def _einsum(
             raise ArgumentError(f"{reason}: numpy's to do, which EINJIT_STRICT forbids") from None
         registry.fell_back(str(reason))
     except EinjitError as error:
-        raise _told(error, subscripts, list(map(np.shape, operands))) from None
+        raise told(error, subscripts, list(map(np.shape, operands))) from None
     options = {"out": out, "dtype": dtype, "order": order, "casting": casting}
     if optimize is not _AUTO:
         options["optimize"] = optimize
@@ -217,16 +222,6 @@ def _check_out(out: Any, shape: tuple[int, ...]) -> None:
     fits = len(shape) == out.ndim
     if not fits or any(n not in (1, m) for n, m in zip(shape, out.shape, strict=True)):
         raise ShapeError(f"out has shape {out.shape}, the result has shape {shape}")
-
-
-def _told(error: EinjitError, subscripts: Any, shapes: Sequence[tuple[int, ...]]) -> EinjitError:
-    """The error with the call it was raised for."""
-    if not isinstance(subscripts, str | bytes):
-        return error
-    column = None
-    if isinstance(subscripts, str):
-        column = locate(subscripts, error.operand, error.axis, list(map(len, shapes)))
-    return in_call(error, subscripts, shapes, column)
 
 
 def _listed(shapes: Sequence[Any]) -> str:

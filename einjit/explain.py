@@ -9,11 +9,11 @@ import numpy as np
 from einjit.equation.equation import Equation, index_letter
 from einjit.equation.operands import Layout, packed
 from einjit.equation.parser import locate, parse
-from einjit.errors import ArgumentError, EinjitError, ShapeError, in_call
+from einjit.errors import ArgumentError, EinjitError, ShapeError
 from einjit.names import index_name, operand_name
 from einjit.plan.lowering import Lowered
 from einjit.plan.plan import Plan, make_plan
-from einjit.request import HandToNumpy, read_request, split_arguments
+from einjit.request import HandToNumpy, read_request, split_arguments, told
 from einjit.source.module import Source, write_source
 
 Facts = dict[str, Any]
@@ -54,7 +54,7 @@ def explain(
     subscripts  ij->ji
     equation    ab->ba
     path        one or two operands: one contraction
-    in all      0 FLOPs, 96 bytes
+    in all      0 FLOPs, 0 bytes
     <BLANKLINE>
     index  letter  extent  role
     i      a       2       free, in A
@@ -79,10 +79,7 @@ def explain(
     else:
         return Explanation(text.partition("\0")[0], plan)  # the subscripts end at a NUL
     shapes = [operand if _is_shape(operand) else np.shape(operand) for operand in found]
-    column = None
-    if isinstance(text, str):
-        column = locate(text, error.operand, error.axis, list(map(len, shapes)))
-    raise in_call(error, text if isinstance(text, str | bytes) else None, shapes, column)
+    raise told(error, text, shapes)
 
 
 @dataclass(frozen=True, slots=True, repr=False)

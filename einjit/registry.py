@@ -164,8 +164,8 @@ class Registry:
         logger.info("handed to numpy: %s", reason)
 
     def _keep(self, key: Hashable, plan: Plan, made: Callable[..., Any]) -> None:
-        nests = {step.lowered.nest for step in plan.steps if step.lowered.nest}
-        if key is None or not nests <= self._kernels.keys():
+        nests = dict.fromkeys(step.lowered.nest for step in plan.steps if step.lowered.nest)
+        if key is None or not nests.keys() <= self._kernels.keys():
             return
         if len(self._calls) >= CALLS:
             for old in list(self._calls)[: CALLS // 2]:

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from einjit.equation.operands import Array, as_plain
-from einjit.equation.parser import as_text, from_sublists
-from einjit.errors import ArgumentError, OptionError
+from einjit.equation.parser import as_text, from_sublists, locate
+from einjit.errors import ArgumentError, EinjitError, OptionError, in_call
 from einjit.settings import settings
 from einjit.source.elements import ELEMENTS
 from einjit.target import converts_float16
@@ -133,3 +133,13 @@ def _direct(out: Array, operands: Sequence[Array], wanted: np.dtype[Any]) -> Arr
     if any(np.may_share_memory(plain, operand) for operand in operands):
         return None
     return plain
+
+
+def told(error: EinjitError, subscripts: Any, shapes: Sequence[tuple[int, ...]]) -> EinjitError:
+    """The error with the call it was raised for: subscripts, caret and shapes."""
+    if not isinstance(subscripts, str | bytes):
+        return error
+    column = None
+    if isinstance(subscripts, str):
+        column = locate(subscripts, error.operand, error.axis, list(map(len, shapes)))
+    return in_call(error, subscripts, shapes, column)

@@ -26,6 +26,9 @@ def set_num_threads(n: int) -> None:
     (the cores it may run on, or NUMBA_NUM_THREADS).
 
     Raises ArgumentError for what is no integer, OptionError for a number out of range.
+
+    >>> import einjit
+    >>> einjit.set_num_threads(einjit.get_num_threads())
     """
     import numba
 

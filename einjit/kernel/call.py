@@ -15,10 +15,6 @@ from einjit.plan.plan import Plan, Step
 
 Launch = Callable[..., Any]
 
-PARALLEL_TIME = 40_000.0
-"""Nanoseconds of one thread's work from which more threads are asked for: a launch costs 2 to 20
-microseconds, by how busy the machine is."""
-
 RELEASE_TIME = 5_000.0
 """Nanoseconds of work from which the GIL is released: giving it back costs about 0.1 microseconds,
 and more where other threads want it."""
@@ -49,10 +45,9 @@ def _launch(step: Step, native: Native, kernel: Callable[[Nest], Kernel], scalar
         index_strides = dict(zip(lowered.loops.indices, lowered.loops.strides[0], strict=True))
         return Copy(result, tuple(index_strides[(i,)] for i in step.kept), scalar)
     built = kernel(lowered.nest)
-    parallel = lowered.time >= PARALLEL_TIME and lowered.tiles > 1
     return native.bind_run(
         kernel=built,
-        driver=driver() if parallel else None,
+        driver=driver() if lowered.is_parallel else None,
         tiles=lowered.tiles,
         chunk=-(-lowered.tiles // TASKS),
         release=lowered.time >= RELEASE_TIME,

@@ -37,6 +37,16 @@ def scratch(typingctx: Any, n: Any, kind: Any) -> Any:
 
 
 @intrinsic
+def minimum(typingctx: Any, one: Any, two: Any) -> Any:
+    """The smaller of two sizes. `min` itself would bring code for exceptions into the kernel."""
+
+    def emit(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return builder.select(builder.icmp_signed("<", *args), *args)
+
+    return types.intp(types.intp, types.intp), emit
+
+
+@intrinsic
 def times(typingctx: Any, one: Any, two: Any) -> Any:
     """The product of two complex numbers by the four products of their parts, as in numpy.
 

@@ -16,11 +16,30 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from llvmlite import ir
-from numba.core import cgutils, types
-from numba.extending import intrinsic
+from numba.core import types
 
 from einjit.kernel.build import CompiledC, Kernel, compile_c
+from einjit.kernel.memory import (
+    Py_DecRef,
+    Py_IncRef,
+    PyBytes_FromStringAndSize,
+    PyDict_GetItemWithError,
+    PyErr_Clear,
+    PyEval_RestoreThread,
+    PyEval_SaveThread,
+    PyUnicode_AsUTF8AndSize,
+    byte,
+    call1,
+    call2,
+    call4,
+    call5,
+    call8,
+    half_word,
+    memcpy,
+    put,
+    room,
+    word,
+)
 
 Words = npt.NDArray[np.intp]
 
@@ -45,80 +64,6 @@ KEY_WORDS = 2048
 
 MOST_POINTERS = 64
 
-
-def _load(bits: int) -> Any:
-    @intrinsic
-    def load(typingctx: Any, address: Any) -> Any:
-        def emit(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-            kind = ir.IntType(bits)
-            value = builder.load(builder.inttoptr(args[0], kind.as_pointer()))
-            return builder.sext(value, ir.IntType(64)) if bits < 64 else value
-
-        return types.intp(types.intp), emit
-
-    return load
-
-
-def _call(n: int) -> Any:
-    """An intrinsic that calls the function at an address with `n` words."""
-
-    @intrinsic
-    def call(typingctx: Any, address: Any, args: Any) -> Any:
-        def emit(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-            word = ir.IntType(64)
-            kind = ir.FunctionType(word, [word] * n)
-            function = builder.inttoptr(values[0], kind.as_pointer())
-            return builder.call(function, cgutils.unpack_tuple(builder, values[1], n))
-
-        return types.intp(types.intp, types.UniTuple(types.intp, n)), emit
-
-    return call
-
-
-word, half_word, byte = _load(64), _load(32), _load(8)
-call1, call2, call4, call5, call8 = (_call(n) for n in (1, 2, 4, 5, 8))
-
-
-@intrinsic
-def put(typingctx: Any, address: Any, value: Any) -> Any:
-    """Store a word."""
-
-    def emit(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        builder.store(args[1], builder.inttoptr(args[0], ir.IntType(64).as_pointer()))
-        return context.get_dummy_value()
-
-    return types.void(types.intp, types.intp), emit
-
-
-@intrinsic(prefer_literal=True)
-def room(typingctx: Any, n: Any) -> Any:
-    """The address of `n` (a constant) words on the stack."""
-    if not isinstance(n, types.IntegerLiteral):
-        return None
-    count = n.literal_value
-
-    def emit(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        size = ir.Constant(ir.IntType(64), count)
-        where = cgutils.alloca_once(builder, ir.IntType(64), size=size)
-        return builder.ptrtoint(where, ir.IntType(64))
-
-    return types.intp(types.literal(count)), emit
-
-
-def _external(name: str, *args: Any, returns: Any = types.intp) -> Any:
-    return types.ExternalFunction(name, returns(*args))
-
-
-_W = types.intp
-Py_IncRef = _external("Py_IncRef", _W, returns=types.void)
-Py_DecRef = _external("Py_DecRef", _W, returns=types.void)
-PyBytes_FromStringAndSize = _external("PyBytes_FromStringAndSize", _W, _W)
-PyDict_GetItemWithError = _external("PyDict_GetItemWithError", _W, _W)
-PyUnicode_AsUTF8AndSize = _external("PyUnicode_AsUTF8AndSize", _W, _W)
-PyErr_Clear = _external("PyErr_Clear", returns=types.void)
-PyEval_SaveThread = _external("PyEval_SaveThread")
-PyEval_RestoreThread = _external("PyEval_RestoreThread", _W, returns=types.void)
-memcpy = _external("memcpy", _W, _W, _W)
 
 BUILTIN = types.intp(types.intp, types.intp, types.intp)  # (bound object, arguments, their number)
 

@@ -7,7 +7,8 @@ from numba import prange
 from numba.core import types
 
 from einjit.kernel.build import compile_c, compile_parallel
-from einjit.kernel.native import call4
+from einjit.kernel.intrinsics import minimum
+from einjit.kernel.memory import call4
 
 DRIVER = types.void(types.intp, types.intp, types.intp, types.intp, types.intp)
 
@@ -16,7 +17,7 @@ def drive(kernel, tiles, chunk, operands, sizes):  # type: ignore[no-untyped-def
     """Run `chunk` tiles an iteration. Which thread runs which changes no bit of the result."""
     for task in prange((tiles + chunk - 1) // chunk):
         first = task * chunk
-        call4(kernel, (first, min(tiles, first + chunk), operands, sizes))
+        call4(kernel, (first, minimum(tiles, first + chunk), operands, sizes))
 
 
 @functools.cache

@@ -26,6 +26,10 @@ LONG_SUM = 1 << 18
 SPANS = 64
 """Pieces that a split sum is cut into."""
 
+PARALLEL_TIME = 40_000.0
+"""Nanoseconds of one thread's work from which more threads are asked for: a launch costs 2 to 20
+microseconds, by how busy the machine is."""
+
 LINE_TIME = 0.8
 """Nanoseconds that an iteration takes for each cache line it moves: a rough measure, for deciding
 what is worth more threads."""
@@ -70,6 +74,11 @@ class Lowered:
     time: float = 0.0
     order: tuple[int, ...] = ()
     pieces: Layout | None = None
+
+    @property
+    def is_parallel(self) -> bool:
+        """Whether the tiles are worth more than one thread."""
+        return self.tiles > 1 and self.time >= PARALLEL_TIME
 
     @property
     def flops(self) -> int:

@@ -11,6 +11,9 @@ from einjit.source.writer import Writer
 CODEGEN = 1
 """Version of the generator, written into each module: other text, other number, other kernel."""
 
+INTRINSICS = ("minimum", "narrow", "pointer", "scratch", "times", "widen")
+"""What generated source may call, from `einjit.kernel.intrinsics`."""
+
 
 @dataclass(frozen=True, slots=True)
 class Source:
@@ -43,9 +46,7 @@ def write_source(nest: Nest) -> Source:
     body = Writer()
     write_nest(nest, body)
     text = body.text()
-    used = [
-        name for name in ("narrow", "pointer", "scratch", "times", "widen") if f"{name}(" in text
-    ]
+    used = [name for name in INTRINSICS if f"{name}(" in text]
     w.line(f"from einjit.kernel.intrinsics import {', '.join(used)}")
     w.line()
     w.line(f"CODEGEN = {CODEGEN}")

@@ -82,7 +82,7 @@ class _NestWriter:
                 w.block("for tile in range(first, last):", f"parallel: spans of {cut}")
             )
             w.line("start = tile * span")
-            w.line(f"stop = min(n_{cut}, start + span)")
+            w.line(f"stop = minimum(n_{cut}, start + span)")
         elif len(tile) == 1 and not nest.strip:
             name = index_name(0)
             stack.enter_context(
@@ -103,7 +103,7 @@ class _NestWriter:
                 if len(tile) > 1:
                     w.line("rest = tile // strips")
                 rest = "rest" if len(tile) > 1 else "tile // strips"
-                w.line(f"high = min(n_{inner}, low + {STRIP})")
+                w.line(f"high = minimum(n_{inner}, low + {STRIP})")
             self._decode(tile, rest)
             self._enter(tile)
         else:
@@ -165,7 +165,7 @@ class _NestWriter:
                     w.line(f"total = {added(self.nest.compute, 'total', self._term())}")
             else:
                 with w.block(f"for block in range({start}, {stop}, {BLOCK}):", "of terms"):
-                    w.line(f"end = min({stop}, block + {BLOCK})")
+                    w.line(f"end = minimum({stop}, block + {BLOCK})")
                     w.line(f"run = {zero}")
                     with self._inner_loop("block, end", "contracted"):
                         w.line(f"run = run + {self._term()}")
@@ -182,7 +182,7 @@ class _NestWriter:
         if not self.nest.strip:
             loop = w.block(f"for low in range(0, {self._extent()}, {STRIP}):", f"strips of {name}")
             stack.enter_context(loop)
-            w.line(f"high = min({self._extent()}, low + {STRIP})")
+            w.line(f"high = minimum({self._extent()}, low + {STRIP})")
         sums = ["total", "part"] if self.blocked else ["total"]
         with w.block(f"for {name} in range(high - low):"):
             for held in sums:

@@ -1,0 +1,136 @@
+"""The command line: `python -m einjit`, and the script `einjit`."""
+
+import argparse
+import json
+import os
+import platform
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+import einjit
+from einjit.errors import EinjitError
+from einjit.explain import explain
+from einjit.settings import settings
+from einjit.source.elements import ELEMENTS
+from einjit.thread_count import get_num_threads
+
+SCALAR = "()"
+"""The shape of a scalar, as it is written in --shapes."""
+
+OPTIMIZE = {"auto": "auto", "false": False, "true": True, "greedy": "greedy", "optimal": "optimal"}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command; the exit code is 2 where its arguments are wrong."""
+    arguments = _parser().parse_args(argv)
+    try:
+        facts, text = arguments.run(arguments)
+    except EinjitError as error:
+        print(f"einjit: {error}", file=sys.stderr)
+        return 2
+    try:
+        print(json.dumps(facts, indent=2) if arguments.json else text, flush=True)
+    except BrokenPipeError:  # its reader, `head` say, has read enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    description = "np.einsum on generated, compiled loop nests."
+    parser = argparse.ArgumentParser("einjit", description=description)
+    parser.add_argument("--version", action="version", version=f"einjit {einjit.__version__}")
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+    for add in (_add_explain, _add_info):
+        command = add(commands)
+        command.add_argument("--json", action="store_true", help="print JSON")
+    return parser
+
+
+# ---------------------------------------------------------------- explain
+
+
+def _add_explain(commands: Any) -> argparse.ArgumentParser:
+    command: argparse.ArgumentParser = commands.add_parser(
+        "explain",
+        help="how an equation is contracted, and its generated source",
+        description="Show the plan of an equation, the reasons for it, and the generated source.",
+        epilog="example: einjit explain 'ij,jk->ik' --shapes 100x200,200x50",
+    )
+    command.add_argument("subscripts", metavar="SUBSCRIPTS", help="as in 'ij,jk->ik'")
+    command.add_argument(
+        "--shapes",
+        type=_shapes,
+        required=True,
+        help=f"of each operand, as in 100x200,200x50; a scalar's is {SCALAR}, as in '{SCALAR},3x4'",
+    )
+    command.add_argument(
+        "--dtype",
+        choices=ELEMENTS,
+        default="float64",
+        metavar="DTYPE",
+        help="of the operands (default: %(default)s)",
+    )
+    command.add_argument(
+        "--optimize", choices=OPTIMIZE, default="auto", help="as einsum's (default: %(default)s)"
+    )
+    command.set_defaults(run=_explain)
+    return command
+
+
+def _shapes(text: str) -> list[tuple[int, ...]]:
+    """The shapes written as 2x3,3x4: a comma between operands, an x between extents."""
+    shapes: list[tuple[int, ...]] = []
+    for part in text.replace(" ", "").split(","):
+        extents = [] if part == SCALAR else part.split("x")
+        if not all(extent.isascii() and extent.isdigit() for extent in extents):
+            raise argparse.ArgumentTypeError(f"{part!r} is no shape such as 2x3 or {SCALAR}")
+        shapes.append(tuple(map(int, extents)))
+    return shapes
+
+
+def _explain(arguments: argparse.Namespace) -> tuple[dict[str, Any], str]:
+    found = explain(
+        arguments.subscripts,
+        *arguments.shapes,
+        dtype=arguments.dtype,
+        optimize=OPTIMIZE[arguments.optimize],
+    )
+    return found.to_dict(), found.text
+
+
+# ---------------------------------------------------------------- info
+
+
+def _add_info(commands: Any) -> argparse.ArgumentParser:
+    text = "versions, CPU, threads and settings"
+    command: argparse.ArgumentParser = commands.add_parser(
+        "info", help=text, description=f"Show {text}."
+    )
+    command.set_defaults(run=_info)
+    return command
+
+
+def _info(arguments: argparse.Namespace) -> tuple[dict[str, Any], str]:
+    import llvmlite.binding
+    import numba
+    import numpy
+
+    facts = {
+        "einjit": einjit.__version__,
+        "python": platform.python_version(),
+        "numpy": numpy.__version__,
+        "numba": numba.__version__,
+        "llvmlite": llvmlite.__version__,
+        "machine": platform.machine(),
+        "cpu": llvmlite.binding.get_host_cpu_name(),
+        "threads": get_num_threads(),
+        "threading_layer": numba.threading_layer(),  # known once the threads were counted
+        **asdict(settings),
+    }
+    return facts, "\n".join(f"{name:<15}  {value}" for name, value in facts.items())
+
+
+if __name__ == "__main__":
+    sys.exit(main())
