@@ -165,7 +165,8 @@ def _einsum(
         return _carry_out(read_request(subscripts, operands, out, dtype, order, casting, optimize))
     except HandToNumpy as reason:
         if settings.strict:
-            raise ArgumentError(f"{reason}: numpy's to do, which EINJIT_STRICT forbids") from None
+            error = ArgumentError(f"{reason}: numpy's to do, which EINJIT_STRICT forbids")
+            raise told(error, subscripts, list(map(np.shape, operands))) from None
         registry.fell_back(str(reason))
     except EinjitError as error:
         raise told(error, subscripts, list(map(np.shape, operands))) from None

@@ -46,7 +46,7 @@ class Registry:
         self.find: Callable[..., Any] = _find_nothing
         self._calls: dict[Hashable, Callable[..., Any]] = {}
         self._kernels: dict[Nest, Kernel] = {}
-        self._users: dict[Nest, set[tuple[Hashable, Equation]]] = {}
+        self._uses: dict[Hashable, tuple[Equation, list[Nest]]] = {}
         self._lock = threading.RLock()
         self._native: Native | None = None
         self._counts: Counter[str] = Counter()
@@ -96,7 +96,7 @@ class Registry:
         with self._lock:
             self._calls.clear()
             self._kernels.clear()
-            self._users.clear()
+            self._uses.clear()
             self._counts.clear()
             self._fallbacks.clear()
             self._seconds = 0.0
@@ -164,30 +164,33 @@ class Registry:
         logger.info("handed to numpy: %s", reason)
 
     def _keep(self, key: Hashable, plan: Plan, made: Callable[..., Any]) -> None:
-        nests = dict.fromkeys(step.lowered.nest for step in plan.steps if step.lowered.nest)
-        if key is None or not nests.keys() <= self._kernels.keys():
+        nests = [step.lowered.nest for step in plan.steps if step.lowered.nest]
+        if key is None or not self._kernels.keys() >= set(nests):
             return
         if len(self._calls) >= CALLS:
             for old in list(self._calls)[: CALLS // 2]:
-                del self._calls[old]
+                self._forget(old)
         self._calls[key] = made
-        for nest in nests:
-            self._users.setdefault(nest, set()).add((key, plan.equation))
+        self._uses[key] = (plan.equation, nests)
+
+    def _forget(self, key: Hashable) -> None:
+        self._calls.pop(key, None)
+        self._uses.pop(key, None)
 
     def _evict(self) -> None:
         """Let the least recently used kernel go, and the calls that are bound to it."""
         nest = min(self._kernels, key=lambda nest: self._kernels[nest].last_use)
         del self._kernels[nest]
-        for key, _ in self._users.pop(nest, ()):
-            self._calls.pop(key, None)
+        for key in [key for key, (_, nests) in self._uses.items() if nest in nests]:
+            self._forget(key)
         self._counts["evicted"] += 1
 
     def _lookup(self, subscripts: str) -> tuple["Kernel", ...]:
         text = subscripts.replace(".", "").replace(" ", "")
         equation = parse(text, [len(term) for term in text.split("->")[0].split(",")])
-        users = list(self._users.items())
-        nests = [nest for nest, calls in users if any(found == equation for _, found in calls)]
-        return tuple(self._kernels[nest] for nest in nests)
+        uses = list(self._uses.values())
+        nests = dict.fromkeys(nest for found, used in uses if found == equation for nest in used)
+        return tuple(self._kernels[nest] for nest in nests if nest in self._kernels)
 
 
 registry = Registry()

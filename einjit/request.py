@@ -1,5 +1,6 @@
 """Read the arguments of a call: what numpy allows, brought to one form, or handed to numpy."""
 
+import sys
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -68,14 +69,15 @@ def read_request(
     for array in [*arrays, *([] if out is None else [out])]:
         if array.dtype.name not in ELEMENTS:
             raise HandToNumpy(f"dtype {array.dtype}")
-        if array.dtype.name == "float16" and not converts_float16():
-            raise HandToNumpy("float16 on a CPU that does not convert it")
     # numpy's optimised path contracts first and then assigns to out, whatever out's dtype is.
     assigned = optimize is not False and optimize != "auto" and len(arrays) > 1
     typed = arrays if out is None or assigned else [*arrays, out]
     wanted = np.result_type(*typed) if dtype is None else np.dtype(dtype)
     if wanted.name not in ELEMENTS:
         raise HandToNumpy(f"dtype {wanted}")
+    halves = "float16" in (wanted.name, *(array.dtype.name for array in arrays))
+    if halves and not converts_float16():
+        raise HandToNumpy("float16 on a CPU that does not convert it")
     wanted = wanted.newbyteorder("=")
     _check_casts(arrays, wanted, None if assigned else out, casting)
     if out is not None and not out.flags.writeable:
@@ -89,7 +91,10 @@ def _warn(text: str) -> None:
     """Warn the caller of `einsum`, or raise where EINJIT_STRICT asks for it."""
     if settings.strict:
         raise ArgumentError(f"{text}; EINJIT_STRICT makes this an error")
-    warnings.warn(f"einjit.einsum: {text}", stacklevel=5)
+    level, frame = 1, sys._getframe()
+    while frame.f_back and frame.f_globals.get("__package__", "").startswith("einjit"):
+        level, frame = level + 1, frame.f_back
+    warnings.warn(f"einjit.einsum: {text}", stacklevel=level)
 
 
 def _is_foreign(operand: Any) -> bool:

@@ -61,7 +61,7 @@ def strides_by_index(
     for term, operand in zip(equation.inputs, operands, strict=True):
         row = [0] * len(extents)
         for index, extent, stride in zip(term, operand.shape, operand.strides, strict=True):
-            if extent > 1:
+            if extent != 1:
                 row[index] += stride
         rows.append(row)
     return rows
@@ -86,7 +86,7 @@ def result_layout(
     """
     shape = tuple(extents[i] for i in equation.output)
     axes = list(range(len(shape)))
-    if order == "F" or (order == "A" and all(_is_fortran(o) for o in operands)):
+    if order == "F" or (order == "A" and _are_fortran(equation, operands)):
         axes.reverse()
     elif order == "K":
         rows = strides_by_index(equation, extents, operands)
@@ -117,13 +117,15 @@ def _sorted_axes(strides: list[list[int]]) -> list[int]:
     return axes[::-1]
 
 
-def _is_fortran(operand: Layout) -> bool:
-    run = 1
-    for extent, stride in zip(operand.shape, operand.strides, strict=True):
-        if extent == 0:
-            return True
-        if extent > 1:
-            if stride != run:
+def _are_fortran(equation: Equation, operands: Sequence[Layout]) -> bool:
+    """Whether every operand, its diagonals taken, is contiguous with the first index innermost."""
+    for term, operand in zip(equation.inputs, operands, strict=True):
+        steps: dict[int, tuple[int, int]] = {}
+        for index, extent, stride in zip(term, operand.shape, operand.strides, strict=True):
+            steps[index] = (extent, steps.get(index, (0, 0))[1] + stride)
+        run = 1
+        for extent, stride in steps.values() if operand.size else ():
+            if extent > 1 and stride != run:
                 return False
             run *= extent
     return True

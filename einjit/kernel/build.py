@@ -30,7 +30,9 @@ class Kernel:
     def __init__(self, source: Source) -> None:
         start = time.perf_counter()
         self.source = source
-        self._compiled = compile_c(_enter_module(source).contract, KERNEL, fastmath=FASTMATH)
+        module = _module_of(source)
+        self._compiled = compile_c(module.contract, KERNEL, fastmath=FASTMATH)
+        _enter(module, source.text)
         self.address = self._compiled.address
         self.seconds = time.perf_counter() - start
         self.usage = np.zeros(2, np.intp)
@@ -72,12 +74,16 @@ def compile_parallel(function: Any, signature: Any) -> Any:
     return njit(signature, parallel=True, error_model="numpy")(function)
 
 
-def _enter_module(source: Source) -> Any:
-    """The module of a source, entered where Python and tracebacks look for it."""
+def _module_of(source: Source) -> Any:
     module = ModuleType(source.module)
     module.__file__ = f"<{source.module}>"
-    lines = source.text.splitlines(keepends=True)
-    linecache.cache[module.__file__] = (len(source.text), None, lines, module.__file__)
     exec(compile(source.text, module.__file__, "exec"), module.__dict__)
-    sys.modules[source.module] = module
     return module
+
+
+def _enter(module: ModuleType, text: str) -> None:
+    """Enter a module where Python and tracebacks look for it."""
+    lines = text.splitlines(keepends=True)
+    name = str(module.__file__)
+    linecache.cache[name] = (len(text), None, lines, name)
+    sys.modules[module.__name__] = module

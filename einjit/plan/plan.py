@@ -121,7 +121,7 @@ def make_plan(
     ]
     result = out or result_layout(equation, extents, operands, order, dtype)
     # A view keeps its operand's order: it serves unless memory in another order was asked for.
-    viewable = out is None and layouts[0].dtype == dtype and order in "KA"
+    viewable = out is None and order in "KA"
     path, reason = choose_path(equation, extents, optimize)
     steps = _Steps(equation, extents, layouts, "float32" if dtype == "float16" else dtype)
     steps.follow(path, result, viewable, early=optimize is not False)
@@ -211,6 +211,7 @@ class _Steps:
         dtypes = (*(slot.dtype for slot in slots), result.dtype)
         text = ",".join(_text(slot.term) for slot in slots) + "->" + _text(made.term)
         moves = len(slots) == 1 and set(slots[0].term) == set(kept)
+        viewable = viewable and slots[0].dtype == result.dtype
         for lowered in lower(Task(loops, dtypes, self.compute, moves, viewable)):
             if lowered.name == "view":
                 result = Layout(result.shape, tuple(slots[0].strides[i] for i in kept), dtypes[0])

@@ -21,7 +21,7 @@ Python takes at most 20 nested blocks."""
 TERMS = 4
 """Terms of an index expression on one line."""
 
-LONG = 48
+LONG = 40
 """Characters from which a product is written on more lines than one."""
 
 
@@ -230,14 +230,18 @@ class _NestWriter:
 
     def _term(self) -> str:
         """The product in the innermost loop."""
-        return self._product(self.waiting)
+        text = self._product(self.waiting)
+        if len(text) > LONG:
+            self.w.line(f"product = {text}")
+            text = "product"
+        return text
 
     def _product(self, inputs: list[int]) -> str:
         """What was hoisted times these inputs' elements; a long product takes lines before it."""
         nest, text = self.nest, ""
         loads = [read(nest.dtypes[i], nest.compute, self._at(i)) for i in inputs]
         for value in self.factors[-1:] + loads:
-            if text and len(text) + len(value) > LONG:
+            if len(text) + len(value) > LONG and text and not text.isidentifier():
                 self.w.line(f"product = {text}")
                 text = "product"
             text = product(nest.compute, text, value) if text else value

@@ -14,8 +14,17 @@ class Writer:
         self.depth = 0
 
     def line(self, text: str = "", comment: str = "") -> None:
-        """One line, with a comment behind it where it fits, above it where it does not."""
+        """One line, with a comment behind it where it fits, above it where it does not.
+
+        A long assignment from a call takes three lines, as ruff writes it.
+        """
         indent = "    " * self.depth
+        target, _, value = text.partition(" = ")
+        if len(indent + text) > WIDTH and value.endswith(")"):
+            function, _, argument = value[:-1].partition("(")
+            self.line(f"{target} = {function}(")
+            self.lines += [f"{indent}    {argument}", f"{indent})"]
+            return
         if comment and len(indent + text) + len(comment) + 4 <= WIDTH:
             text += "  # " + comment
         elif comment:

@@ -1,0 +1,80 @@
+"""abcdefghi,abcdefghi->abcdefghi
+
+A[a, b, c, d, e, f, g, h, i]: float64
+B[a, b, c, d, e, f, g, h, i]: float64
+C[a, b, c, d, e, f, g, h, i]: float64
+a: free, runs in parallel
+b: free, runs in parallel
+c: free
+d: free
+e: free
+f: free
+g: free
+h: free
+i: free, innermost, unit stride in B, C
+"""
+
+from numba.types import float64
+
+from einjit.kernel.intrinsics import pointer
+
+CODEGEN = 1
+
+
+def contract(first, last, operands, sizes):
+    A = pointer(operands[0], float64)
+    B = pointer(operands[1], float64)
+    C = pointer(operands[2], float64)
+    # extents n_a; strides A_a in elements, where they are not 1
+    n_b = sizes[0]
+    n_c = sizes[1]
+    n_d = sizes[2]
+    n_e = sizes[3]
+    n_f = sizes[4]
+    n_g = sizes[5]
+    n_h = sizes[6]
+    n_i = sizes[7]
+    A_a = sizes[8]
+    A_b = sizes[9]
+    A_c = sizes[10]
+    A_d = sizes[11]
+    A_e = sizes[12]
+    A_f = sizes[13]
+    A_g = sizes[14]
+    A_h = sizes[15]
+    A_i = sizes[16]
+    B_a = sizes[17]
+    B_b = sizes[18]
+    B_c = sizes[19]
+    B_d = sizes[20]
+    B_e = sizes[21]
+    B_f = sizes[22]
+    B_g = sizes[23]
+    B_h = sizes[24]
+    C_a = sizes[25]
+    C_b = sizes[26]
+    C_c = sizes[27]
+    C_d = sizes[28]
+    C_e = sizes[29]
+    C_f = sizes[30]
+    C_g = sizes[31]
+    C_h = sizes[32]
+    for tile in range(first, last):  # free, parallel: a, b
+        b = tile % n_b
+        a = tile // n_b
+        for joint in range(n_c * n_d):  # free, jointly
+            d = joint % n_d
+            c = joint // n_d
+            for e in range(n_e):  # free
+                for f in range(n_f):  # free
+                    for g in range(n_g):  # free
+                        for h in range(n_h):  # free
+                            for i in range(n_i):  # free, innermost
+                                at_A = a * A_a + b * A_b + c * A_c + d * A_d
+                                at_A = at_A + e * A_e + f * A_f + g * A_g
+                                at_B = a * B_a + b * B_b + c * B_c + d * B_d
+                                at_B = at_B + e * B_e + f * B_f + g * B_g
+                                product = A[at_A + h * A_h + i * A_i]
+                                at_C = a * C_a + b * C_b + c * C_c + d * C_d
+                                at_C = at_C + e * C_e + f * C_f + g * C_g
+                                C[at_C + h * C_h + i] = product * B[at_B + h * B_h + i] + float64(0)

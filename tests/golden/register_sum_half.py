@@ -1,0 +1,40 @@
+"""ab,b->a
+
+A[a, b]: float16
+B[b]: float16
+C[a]: float16, summed in float32
+a: free, runs in parallel
+b: contracted, innermost, unit stride in A, B
+"""
+
+from numba.types import float32, uint16
+
+from einjit.kernel.intrinsics import minimum, narrow, pointer, widen
+
+CODEGEN = 1
+
+
+def contract(first, last, operands, sizes):
+    A = pointer(operands[0], uint16)
+    B = pointer(operands[1], uint16)
+    C = pointer(operands[2], uint16)
+    # extents n_a; strides A_a in elements, where they are not 1
+    n_b = sizes[0]
+    A_a = sizes[1]
+    C_a = sizes[2]
+    for a in range(first, last):  # free, parallel: a tile each
+        total = float32(0)
+        part = float32(0)
+        terms = 0
+        for block in range(0, n_b, 256):  # of terms
+            end = minimum(n_b, block + 256)
+            run = float32(0)
+            for b in range(block, end):  # contracted, innermost
+                run = run + widen(A[a * A_a + b]) * widen(B[b])
+            part = part + run
+            terms += end - block
+            if terms >= 256:
+                total = total + part
+                part = float32(0)
+                terms = 0
+        C[a * C_a] = narrow(total + part)

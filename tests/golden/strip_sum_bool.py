@@ -1,0 +1,41 @@
+"""ab,bc->ac
+
+A[a, b]: bool
+B[b, c]: bool
+C[a, c]: bool, summed in bool
+a: free, runs in parallel
+b: contracted
+c: free, innermost, unit stride in B, C
+"""
+
+from numba.types import uint8
+
+from einjit.kernel.intrinsics import minimum, pointer, scratch
+
+CODEGEN = 1
+
+
+def contract(first, last, operands, sizes):
+    A = pointer(operands[0], uint8)
+    B = pointer(operands[1], uint8)
+    C = pointer(operands[2], uint8)
+    # extents n_a; strides A_a in elements, where they are not 1
+    n_b = sizes[0]
+    n_c = sizes[1]
+    A_a = sizes[2]
+    A_b = sizes[3]
+    B_b = sizes[4]
+    C_a = sizes[5]
+    total = scratch(256, uint8)  # sums of a strip, in the L1 cache
+    for a in range(first, last):  # free, parallel: a tile each
+        for low in range(0, n_c, 256):  # strips of c
+            high = minimum(n_c, low + 256)
+            for c in range(high - low):
+                total[c] = uint8(0)
+            for b in range(n_b):  # contracted
+                hoisted_1 = uint8(A[a * A_a + b * A_b] != 0)
+                for c in range(low, high):  # free, innermost
+                    product = uint8(hoisted_1 & uint8(B[b * B_b + c] != 0))
+                    total[c - low] = uint8(total[c - low] | product)
+            for c in range(low, high):
+                C[a * C_a + c] = total[c - low]

@@ -1,0 +1,60 @@
+""",ac,bc,bd->ad
+
+A[]: float64
+B[a, c]: float64
+C[b, c]: float64
+D[b, d]: float64
+E[a, d]: float64, summed in float64
+a: free, runs in parallel
+b: contracted
+c: contracted
+d: free, innermost, unit stride in D, E
+"""
+
+from numba.types import float64
+
+from einjit.kernel.intrinsics import minimum, pointer, scratch
+
+CODEGEN = 1
+
+
+def contract(first, last, operands, sizes):
+    A = pointer(operands[0], float64)
+    B = pointer(operands[1], float64)
+    C = pointer(operands[2], float64)
+    D = pointer(operands[3], float64)
+    E = pointer(operands[4], float64)
+    # extents n_a; strides A_a in elements, where they are not 1
+    n_b = sizes[0]
+    n_c = sizes[1]
+    n_d = sizes[2]
+    B_a = sizes[3]
+    B_c = sizes[4]
+    C_b = sizes[5]
+    C_c = sizes[6]
+    D_b = sizes[7]
+    E_a = sizes[8]
+    total = scratch(256, float64)  # sums of a strip, in the L1 cache
+    part = scratch(256, float64)  # and of one block of terms
+    hoisted_1 = A[0]
+    for a in range(first, last):  # free, parallel: a tile each
+        for low in range(0, n_d, 256):  # strips of d
+            high = minimum(n_d, low + 256)
+            for d in range(high - low):
+                total[d] = float64(0)
+                part[d] = float64(0)
+            terms = 0
+            for b in range(n_b):  # contracted
+                for c in range(n_c):  # contracted
+                    product = hoisted_1 * B[a * B_a + c * B_c]
+                    hoisted_2 = product * C[b * C_b + c * C_c]
+                    for d in range(low, high):  # free, innermost
+                        part[d - low] = part[d - low] + hoisted_2 * D[b * D_b + d]
+                    terms += 1
+                    if terms >= 256:
+                        for d in range(high - low):
+                            total[d] = total[d] + part[d]
+                            part[d] = float64(0)
+                        terms = 0
+            for d in range(low, high):
+                E[a * E_a + d] = total[d - low] + part[d - low]

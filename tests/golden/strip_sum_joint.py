@@ -1,0 +1,85 @@
+"""abcdefgh,bcdefghi->ai
+
+A[a, b, c, d, e, f, g, h]: float64
+B[b, c, d, e, f, g, h, i]: float64
+C[a, i]: float64, summed in float64
+a: free, runs in parallel
+b: contracted
+c: contracted
+d: contracted
+e: contracted
+f: contracted
+g: contracted
+h: contracted
+i: free, innermost, unit stride in B, C
+"""
+
+from numba.types import float64
+
+from einjit.kernel.intrinsics import minimum, pointer, scratch
+
+CODEGEN = 1
+
+
+def contract(first, last, operands, sizes):
+    A = pointer(operands[0], float64)
+    B = pointer(operands[1], float64)
+    C = pointer(operands[2], float64)
+    # extents n_a; strides A_a in elements, where they are not 1
+    n_b = sizes[0]
+    n_c = sizes[1]
+    n_d = sizes[2]
+    n_e = sizes[3]
+    n_f = sizes[4]
+    n_g = sizes[5]
+    n_h = sizes[6]
+    n_i = sizes[7]
+    A_a = sizes[8]
+    A_b = sizes[9]
+    A_c = sizes[10]
+    A_d = sizes[11]
+    A_e = sizes[12]
+    A_f = sizes[13]
+    A_g = sizes[14]
+    A_h = sizes[15]
+    B_b = sizes[16]
+    B_c = sizes[17]
+    B_d = sizes[18]
+    B_e = sizes[19]
+    B_f = sizes[20]
+    B_g = sizes[21]
+    B_h = sizes[22]
+    C_a = sizes[23]
+    total = scratch(256, float64)  # sums of a strip, in the L1 cache
+    part = scratch(256, float64)  # and of one block of terms
+    for a in range(first, last):  # free, parallel: a tile each
+        for low in range(0, n_i, 256):  # strips of i
+            high = minimum(n_i, low + 256)
+            for i in range(high - low):
+                total[i] = float64(0)
+                part[i] = float64(0)
+            terms = 0
+            for joint in range(n_b * n_c * n_d):  # contracted, jointly
+                d = joint % n_d
+                rest = joint // n_d
+                c = rest % n_c
+                b = rest // n_c
+                for e in range(n_e):  # contracted
+                    for f in range(n_f):  # contracted
+                        for g in range(n_g):  # contracted
+                            for h in range(n_h):  # contracted
+                                at_A = a * A_a + b * A_b + c * A_c + d * A_d
+                                at_A = at_A + e * A_e + f * A_f + g * A_g
+                                hoisted_1 = A[at_A + h * A_h]
+                                for i in range(low, high):  # free, innermost
+                                    at_B = b * B_b + c * B_c + d * B_d + e * B_e
+                                    at_B = at_B + f * B_f + g * B_g + h * B_h
+                                    part[i - low] = part[i - low] + hoisted_1 * B[at_B + i]
+                                terms += 1
+                                if terms >= 256:
+                                    for i in range(high - low):
+                                        total[i] = total[i] + part[i]
+                                        part[i] = float64(0)
+                                    terms = 0
+            for i in range(low, high):
+                C[a * C_a + i] = total[i - low] + part[i - low]

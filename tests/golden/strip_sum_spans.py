@@ -1,0 +1,37 @@
+"""ab->b
+
+A[a, b]: uint32
+B[b]: uint32, summed in uint32
+a: contracted, its spans run in parallel
+b: free, innermost, unit stride in A, B
+"""
+
+from numba.types import uint32
+
+from einjit.kernel.intrinsics import minimum, pointer, scratch
+
+CODEGEN = 1
+
+
+def contract(first, last, operands, sizes):
+    A = pointer(operands[0], uint32)
+    B = pointer(operands[1], uint32)
+    # extents n_a; strides A_a in elements, where they are not 1
+    n_a = sizes[0]
+    n_b = sizes[1]
+    A_a = sizes[2]
+    span = sizes[3]
+    B_tile = sizes[4]
+    total = scratch(256, uint32)  # sums of a strip, in the L1 cache
+    for tile in range(first, last):  # parallel: spans of a
+        start = tile * span
+        stop = minimum(n_a, start + span)
+        for low in range(0, n_b, 256):  # strips of b
+            high = minimum(n_b, low + 256)
+            for b in range(high - low):
+                total[b] = uint32(0)
+            for a in range(start, stop):  # contracted
+                for b in range(low, high):  # free, innermost
+                    total[b - low] = uint32(total[b - low] + A[a * A_a + b])
+            for b in range(low, high):
+                B[tile * B_tile + b] = total[b - low]

@@ -1,0 +1,46 @@
+"""a,ab->b
+
+A[a]: float16
+B[a, b]: float16
+C[b]: float16, summed in float32
+a: contracted
+b: free, innermost, its strips run in parallel, unit stride in B, C
+"""
+
+from numba.types import float32, uint16
+
+from einjit.kernel.intrinsics import minimum, narrow, pointer, scratch, widen
+
+CODEGEN = 1
+
+
+def contract(first, last, operands, sizes):
+    A = pointer(operands[0], uint16)
+    B = pointer(operands[1], uint16)
+    C = pointer(operands[2], uint16)
+    # extents n_a; strides A_a in elements, where they are not 1
+    n_a = sizes[0]
+    n_b = sizes[1]
+    A_a = sizes[2]
+    B_a = sizes[3]
+    total = scratch(256, float32)  # sums of a strip, in the L1 cache
+    part = scratch(256, float32)  # and of one block of terms
+    for tile in range(first, last):  # free, parallel: strips of b
+        low = tile * 256
+        high = minimum(n_b, low + 256)
+        for b in range(high - low):
+            total[b] = float32(0)
+            part[b] = float32(0)
+        terms = 0
+        for a in range(n_a):  # contracted
+            hoisted_1 = widen(A[a * A_a])
+            for b in range(low, high):  # free, innermost
+                part[b - low] = part[b - low] + hoisted_1 * widen(B[a * B_a + b])
+            terms += 1
+            if terms >= 256:
+                for b in range(high - low):
+                    total[b] = total[b] + part[b]
+                    part[b] = float32(0)
+                terms = 0
+        for b in range(low, high):
+            C[b] = narrow(total[b - low] + part[b - low])

@@ -1,0 +1,51 @@
+"""ab,bc->ac
+
+A[a, b]: float64
+B[b, c]: float64
+C[a, c]: float64, summed in float64
+a: free, runs in parallel
+b: contracted
+c: free, innermost, its strips run in parallel, unit stride in B, C
+"""
+
+from numba.types import float64
+
+from einjit.kernel.intrinsics import minimum, pointer, scratch
+
+CODEGEN = 1
+
+
+def contract(first, last, operands, sizes):
+    A = pointer(operands[0], float64)
+    B = pointer(operands[1], float64)
+    C = pointer(operands[2], float64)
+    # extents n_a; strides A_a in elements, where they are not 1
+    n_b = sizes[0]
+    n_c = sizes[1]
+    A_a = sizes[2]
+    A_b = sizes[3]
+    B_b = sizes[4]
+    C_a = sizes[5]
+    total = scratch(256, float64)  # sums of a strip, in the L1 cache
+    part = scratch(256, float64)  # and of one block of terms
+    strips = (n_c + 255) // 256
+    for tile in range(first, last):  # free, parallel: a, strips of c
+        low = tile % strips * 256
+        high = minimum(n_c, low + 256)
+        a = tile // strips
+        for c in range(high - low):
+            total[c] = float64(0)
+            part[c] = float64(0)
+        terms = 0
+        for b in range(n_b):  # contracted
+            hoisted_1 = A[a * A_a + b * A_b]
+            for c in range(low, high):  # free, innermost
+                part[c - low] = part[c - low] + hoisted_1 * B[b * B_b + c]
+            terms += 1
+            if terms >= 256:
+                for c in range(high - low):
+                    total[c] = total[c] + part[c]
+                    part[c] = float64(0)
+                terms = 0
+        for c in range(low, high):
+            C[a * C_a + c] = total[c - low] + part[c - low]

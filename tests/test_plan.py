@@ -1,0 +1,615 @@
+"""Plans: their print, the loops of a step, the table of lowerings, paths, conversions, counts."""
+
+from collections import Counter
+from itertools import permutations, product
+from random import Random
+from textwrap import dedent
+
+import numpy as np
+import pytest
+from strategies import random_case
+
+import einjit
+from einjit.equation.operands import Layout, as_plain, packed
+from einjit.equation.parser import parse
+from einjit.plan.indices import Loops, arrange, inner_cost, simplify
+from einjit.plan.lowering import FEW_TILES, LONG_SUM, LOWERINGS, SPANS, TILES
+from einjit.plan.nest import STRIP
+from einjit.plan.path import STEP
+from einjit.plan.plan import CAST_FIRST, EARLY, make_plan
+
+
+def plan_of(subscripts, *shapes, dtypes=None, dtype="float64", layouts="", **options):
+    """The plan for operands in C order, or as `layouts` has it, a letter an operand."""
+    layouts = layouts or "C" * len(shapes)
+    operands = [
+        Layout(shape, packed(shape, range(len(shape))[:: 1 if order == "C" else -1]), own)
+        for shape, order, own in zip(shapes, layouts, dtypes or [dtype] * len(shapes), strict=True)
+    ]
+    return make_plan(parse(subscripts, list(map(len, shapes))), operands, dtype, **options)
+
+
+def steps_of(*args, **options):
+    return [str(step) for step in plan_of(*args, **options).steps]
+
+
+def only(plan):
+    (step,) = plan.steps
+    return step.lowered
+
+
+# --- the print
+
+
+PRINTS = {
+    "product of matrices": (
+        plan_of("ij,jk", (100, 200), (200, 50)),
+        """\
+        ab,bc->ac
+        path: one or two operands: one contraction
+          a = 100: free, in A
+          b = 200: contracted, in A, B
+          c = 50: free, in B
+        A, B -> result: ab,bc->ac | nest: loops ordered by stride
+        2,000,000 FLOPs, 280,000 bytes""",
+    ),
+    "view": (
+        plan_of("ji", (3, 2)),
+        """\
+        ab->ba
+        path: one or two operands: one contraction
+          a = 3: free, in A
+          b = 2: free, in A
+        A -> result: ab->ba | view: one operand, nothing summed: strides only
+        0 FLOPs, 0 bytes""",
+    ),
+    "diagonal": (
+        plan_of("kk->k", (4, 4), dtype="complex64", order="F"),
+        """\
+        aa->a
+        path: one or two operands: one contraction
+          a = 4: free, in A, a diagonal
+        A -> result: aa->a | copy: one operand, nothing summed, into other memory
+        0 FLOPs, 160 bytes""",
+    ),
+    "empty": (
+        plan_of("ij,jk->ik", (2, 0), (0, 3), dtype="int8"),
+        """\
+        ab,bc->ac
+        path: one or two operands: one contraction
+          a = 2: free, in A
+          b = 0: contracted, in A, B
+          c = 3: free, in B
+        A, B -> result: ab,bc->ac | empty: an extent is 0: zeros
+        0 FLOPs, 6 bytes""",
+    ),
+    "long sum": (
+        plan_of("ij->", (2000, 3000)),
+        """\
+        ab->
+        path: one or two operands: one contraction
+          a = 2000: summed, in A alone
+          b = 3000: summed, in A alone
+        A -> t0: ab-> | split: a long sum, few results: summed in fixed spans
+        t0 -> result: (spans)-> | nest: adds what the spans gave
+        6,000,064 FLOPs, 48,000,008 bytes""",
+    ),
+    "long sum into few": (
+        plan_of("ij->j", (1 << 16, 8)),
+        """\
+        ab->b
+        path: one or two operands: one contraction
+          a = 65536: summed, in A alone
+          b = 8: free, in A
+        A -> t0: ab->b | split: a long sum, few results: summed in fixed spans
+        t0 -> result: (spans)b->b | nest: adds what the spans gave
+        524,800 FLOPs, 4,194,368 bytes""",
+    ),
+    "batch": (
+        plan_of("...ij,...jk->...ik", (4, 5, 6), (4, 6, 7)),
+        """\
+        abc,acd->abd
+        path: one or two operands: one contraction
+          a = 4: batch
+          b = 5: free, in A
+          c = 6: contracted, in A, B
+          d = 7: free, in B
+        A, B -> result: abc,acd->abd | nest: loops ordered by stride
+        1,680 FLOPs, 3,424 bytes""",
+    ),
+    "three operands in pairs": (
+        plan_of("ij,jk,kl->il", (30, 40), (40, 50), (50, 60)),
+        """\
+        ab,bc,cd->ad
+        path: opt_einsum's order: fewer FLOPs than one pass
+          a = 30: free, in A
+          b = 40: contracted, in A, B
+          c = 50: contracted, in B, C
+          d = 60: free, in C
+        A, B -> t0: ab,bc->ac | nest: loops ordered by stride
+        C, t0 -> result: cd,ac->ad | nest: loops ordered by stride
+        300,000 FLOPs, 64,000 bytes""",
+    ),
+    "three operands in one pass": (
+        plan_of("ij,jk,kl->il", (3, 4), (4, 5), (5, 6)),
+        """\
+        ab,bc,cd->ad
+        path: small: one pass costs less than the intermediates
+          a = 3: free, in A
+          b = 4: contracted, in A, B
+          c = 5: contracted, in B, C
+          d = 6: free, in C
+        A, B, C -> result: ab,bc,cd->ad | nest: loops ordered by stride
+        1,080 FLOPs, 640 bytes""",
+    ),
+    "summed early": (
+        plan_of("ij,jk->i", (100, 20), (20, 5000)),
+        """\
+        ab,bc->a
+        path: one or two operands: one contraction
+          a = 100: free, in A
+          b = 20: contracted, in A, B
+          c = 5000: summed, in B alone
+        B -> t0: bc->b | nest: loops ordered by stride
+        A, t0 -> result: ab,b->a | nest: loops ordered by stride
+        104,000 FLOPs, 816,800 bytes""",
+    ),
+    "scalar": (
+        plan_of(",ij->ji", (), (2, 3)),
+        """\
+        ,ab->ba
+        path: one or two operands: one contraction
+          a = 2: free, in B
+          b = 3: free, in B
+        A, B -> result: ,ab->ba | nest: loops ordered by stride
+        6 FLOPs, 104 bytes""",
+    ),
+    "no index": (
+        plan_of(",,->", (), (), (), dtype="bool"),
+        """\
+        ,,->
+        path: small: one pass costs less than the intermediates
+        A, B, C -> result: ,,-> | nest: loops ordered by stride
+        2 FLOPs, 4 bytes""",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", PRINTS)
+def test_print(name):
+    plan, text = PRINTS[name]
+    assert str(plan) == dedent(text)
+
+
+# --- loops: fusing and nesting
+
+
+def loops_of(extents, *strides):
+    return Loops(tuple((i,) for i in range(len(extents))), tuple(extents), tuple(strides))
+
+
+def visited(loops):
+    """How often each combination of places, one an operand, is visited."""
+    steps = product(*map(range, loops.extents))
+    return Counter(
+        tuple(sum(map(int.__mul__, row, step)) for row in loops.strides) for step in steps
+    )
+
+
+@pytest.mark.parametrize(
+    ("loops", "indices", "extents", "strides"),
+    [
+        (loops_of((2, 3), (3, 1), (3, 1)), ((0, 1),), (6,), ((1,), (1,))),
+        (loops_of((2, 3), (1, 2), (1, 2)), ((1, 0),), (6,), ((1,), (1,))),
+        (loops_of((2, 3, 4), (12, 4, 1), (24, 8, 2)), ((0, 1, 2),), (24,), ((1,), (2,))),
+        (loops_of((2, 3, 4), (12, 1, 3), (12, 1, 3)), ((0, 2, 1),), (24,), ((1,), (1,))),
+        (loops_of((2, 3), (-3, -1), (3, 1)), ((0, 1),), (6,), ((-1,), (1,))),
+        (loops_of((2, 3), (3, 1), (0, 0), (3, 1)), ((0, 1),), (6,), ((1,), (0,), (1,))),
+        (loops_of((2, 3), (3, 1), (0, 0)), ((0, 1),), (6,), ((1,), (0,))),
+        # Neighbours in one operand, not in the other; a sum and its neighbour; the wrong way round.
+        (loops_of((2, 3), (3, 1), (1, 2)), ((0,), (1,)), (2, 3), ((3, 1), (1, 2))),
+        (loops_of((2, 3), (3, 1), (0, 1)), ((0,), (1,)), (2, 3), ((3, 1), (0, 1))),
+        (loops_of((2, 3), (3, 1), (1, 0)), ((0,), (1,)), (2, 3), ((3, 1), (1, 0))),
+        (loops_of((2, 3), (3, -1), (3, 1)), ((0,), (1,)), (2, 3), ((3, -1), (3, 1))),
+        (loops_of((2, 3), (4, 1), (3, 1)), ((0,), (1,)), (2, 3), ((4, 1), (3, 1))),
+        # One iteration is no loop, and parts nobody.
+        (loops_of((1, 3), (7, 1), (9, 1)), ((1,),), (3,), ((1,), (1,))),
+        (loops_of((2, 1, 3), (3, 50, 1), (3, 0, 1)), ((0, 2),), (6,), ((1,), (1,))),
+        (loops_of((1, 1), (7, 1), (9, 1)), (), (), ((), ())),
+        # (a, c) and (b, d) are two pairs.
+        (
+            loops_of((2, 3, 4, 5), (4, 40, 1, 8), (60, 5, 15, 1)),
+            ((0, 2), (1, 3)),
+            (8, 15),
+            ((1, 8), (15, 1)),
+        ),
+    ],
+)
+def test_neighbours_are_fused(loops, indices, extents, strides):
+    assert simplify(loops) == Loops(indices, extents, strides)
+
+
+def test_simpler_loops_visit_the_same_places():
+    rng, fused = Random(3), 0
+    for _ in range(500):
+        extents = [rng.choice((1, 2, 3)) for _ in range(rng.randint(0, 4))]
+        order = rng.sample(range(len(extents)), len(extents))
+        rows = []
+        for _ in range(rng.choice((2, 3))):
+            if rng.random() < 0.2:
+                order = rng.sample(range(len(extents)), len(extents))
+            sign = rng.choice((1, 1, -1))
+            rows.append(tuple(s * sign * (rng.random() < 0.9) for s in packed(extents, order)))
+        loops = loops_of(extents, *rows)
+        simple = simplify(loops)
+        assert visited(simple) == visited(loops), loops
+        assert simplify(simple) == simple
+        kept = sorted(i for fusion in simple.indices for i in fusion)
+        assert kept == [i for i, extent in enumerate(extents) if extent > 1]
+        fused += len(simple.indices) < len(kept)
+        nested = arrange(simple, [8] * len(rows))
+        assert visited(nested) == visited(loops)
+        roles = [i in nested.contracted for i in range(len(nested.extents))]
+        assert roles[:-1] == sorted(roles[:-1]), "free loops outside contracted ones"
+    assert fused > 50
+
+
+@pytest.mark.parametrize(
+    ("layouts", "order", "nesting", "unit", "kind"),
+    [
+        # a is the row of A, b contracted, c the column of B.
+        ("CC", "C", "abc", (False, True, True), "strip_sum"),
+        ("CC", "F", "cab", (False, True, False), "register_sum"),
+        ("CF", "C", "acb", (True, True, False), "register_sum"),
+        ("CF", "F", "cab", (True, True, False), "register_sum"),
+        ("FC", "C", "abc", (False, True, True), "strip_sum"),
+        ("FC", "F", "cba", (False, True, True), "strip_sum"),
+        ("FF", "C", "abc", (False, False, True), "strip_sum"),
+        ("FF", "F", "cba", (False, True, True), "strip_sum"),
+    ],
+)
+def test_the_innermost_loop_moves_least(layouts, order, nesting, unit, kind):
+    plan = plan_of("ab,bc->ac", (30, 40), (40, 50), layouts=layouts, order=order)
+    lowered = only(plan)
+    assert ["abc"[i] for (i,) in lowered.loops.indices] == list(nesting)
+    assert (lowered.nest.unit, lowered.nest.kind) == (unit, kind)
+
+
+def test_a_long_loop_beats_a_short_one_of_unit_stride():
+    for extent, innermost in ((2, 0), (200, 1)):
+        loops = arrange(loops_of((1000, extent), (extent, 1), (0, 1)), (8, 8))
+        assert loops.indices[-1] == (innermost,)
+
+
+def test_the_cost_of_an_innermost_loop_is_in_cache_lines():
+    loops = loops_of((100, 200, 50), (200, 1, 0), (0, 50, 1), (50, 0, 1))
+    # 8 bytes of B and of C an iteration, and C once more for the 200 that are contracted.
+    cost = inner_cost(loops, (8, 8, 8), 2)
+    assert cost == pytest.approx(4 / 50 + 8 / 64 + 8 / 64 + 8 / 64 / 200)
+    # 8 bytes of A and a line of B.
+    assert inner_cost(loops, (8, 8, 8), 1) == pytest.approx(4 / 200 + 8 / 64 + 1)
+
+
+def test_large_strides_of_the_result_are_outside():
+    extents = (5, 6, 7, 8)
+    rows = [packed(extents, order) for order in permutations(range(4))]
+    for one, result in product(rows, rows):
+        loops = arrange(loops_of(extents, one, result), (8, 8))
+        outer = loops.strides[-1][:-1]
+        assert outer == tuple(sorted(outer, reverse=True))
+
+
+def test_large_strides_of_a_sum_are_outside():
+    loops = arrange(loops_of((5, 6, 7, 8), (8, 40, 240, 1), (0, 0, 0, 1)), (8, 8))
+    assert loops.indices == ((2,), (1,), (0,), (3,))
+
+
+# --- lowerings
+
+
+def table():
+    """An example for each row of the table, and just beside it where there is a threshold."""
+    reasons = {row.name: row.reason for row in LOWERINGS}
+    few, long = FEW_TILES - 1, LONG_SUM
+    for name, plan in [
+        ("view", plan_of("ij->ji", (2, 3))),
+        ("view", plan_of("ij->ji", (2, 0))),
+        ("view", plan_of("ii->i", (3, 3), order="A")),
+        ("copy", plan_of("ij->ji", (2, 3), order="C")),
+        ("copy", plan_of("ij->ji", (2, 3), order="F")),
+        ("copy", plan_of("ij->ji", (2, 3), out=Layout.contiguous((3, 2), "float64"))),
+        ("copy", plan_of("i->i", (CAST_FIRST + 1,), dtypes=["int8"])),
+        ("empty", plan_of("ij->ji", (2, 0), order="C")),
+        ("empty", plan_of("ij->i", (2, 0))),
+        ("empty", plan_of("ij,jk->ik", (2, 3), (3, 0))),
+        ("empty", plan_of("i,i->i", (0,), (1,))),
+        ("nest", plan_of("i->", (1,))),
+        ("nest", plan_of("ij,jk->ik", (2, 3), (3, 4))),
+        ("nest", plan_of("i->", (long - 1,))),
+        ("nest", plan_of("ij->i", (FEW_TILES, long))),
+        ("nest", plan_of("i,i->i", (long,), (long,))),
+        ("split", plan_of("i->", (long,))),
+        ("split", plan_of("ij->i", (few, long))),
+        ("split", plan_of("ji->i", (long, few))),
+        ("split", plan_of("ij,jk->ik", (3, long), (long, 3))),
+    ]:
+        yield name, reasons[name], plan.steps[0].lowered
+
+
+def test_every_lowering_is_reached_with_its_reason():
+    for name, reason, lowered in table():
+        assert (lowered.name, lowered.reason) == (name, reason)
+        assert (lowered.nest is None) == (name in ("view", "copy", "empty"))
+    assert {name for name, _, _ in table()} == {row.name for row in LOWERINGS}
+    assert len({row.reason for row in LOWERINGS}) == len(LOWERINGS)
+
+
+def test_a_split_sum_is_added_up_in_a_second_step():
+    first, second = plan_of("ij,ij->", (1000, 1000), (1000, 1000), dtype="float16").steps
+    assert (first.lowered.name, second.lowered.name) == ("split", "nest")
+    assert second.lowered.reason == "adds what the spans gave"
+    assert first.result == Layout((SPANS,), (1,), "float32")
+    assert second.result == Layout((), (), "float16")
+    assert second.inputs == (2,)
+
+
+@pytest.mark.parametrize("extent", [LONG_SUM, LONG_SUM + 1, 1_000_003, 12_345_678])
+def test_spans_cover_a_sum_once(extent):
+    lowered = plan_of("i->", (extent,)).steps[0].lowered
+    sizes = dict(zip([name for name, _, _ in lowered.nest.sizes()], lowered.sizes, strict=True))
+    assert sizes["n_a"] == extent
+    assert lowered.nest.span == 0
+    assert lowered.tiles <= SPANS
+    assert (lowered.tiles - 1) * sizes["span"] < extent <= lowered.tiles * sizes["span"]
+
+
+@pytest.mark.parametrize(
+    ("subscripts", "shapes", "tile", "strip", "tiles"),
+    [
+        ("ij,j->i", [(TILES, 5), (5,)], 1, False, TILES),
+        ("ij,j->i", [(2, 5), (5,)], 1, False, 2),
+        ("ij,kj->ik", [(TILES - 1, 5), (7, 5)], 2, False, 7 * (TILES - 1)),
+        ("ij,kj->ik", [(TILES, 5), (7, 5)], 1, False, TILES),
+        ("i,j->ij", [(5,), (STRIP,)], 1, False, 5),
+        ("i,j->ij", [(5,), (STRIP + 1,)], 1, True, 10),
+        ("i,j->ij", [(TILES,), (1000,)], 1, False, TILES),
+        ("ij,jk->ik", [(3, 4), (4, 1000)], 1, True, 12),
+        ("i,i->i", [(STRIP,), (STRIP,)], 0, False, 1),
+        ("i,i->i", [(1000,), (1000,)], 0, True, 4),
+        ("ji->i", [(4, 1000)], 0, True, 4),
+        ("i->", [(1000,)], 0, False, 1),
+        (",->", [(), ()], 0, False, 1),
+    ],
+)
+def test_tiles(subscripts, shapes, tile, strip, tiles):
+    lowered = only(plan_of(subscripts, *shapes))
+    assert (lowered.nest.tile, lowered.nest.strip, lowered.tiles) == (tile, strip, tiles)
+
+
+def test_plans_do_not_know_of_threads():
+    def plans():
+        return [
+            plan_of("ij,jk->ik", (500, 500), (500, 500)),
+            plan_of("i,i->", (1 << 20,), (1 << 20,)),
+            plan_of("ij,jk,kl->il", (300, 40), (40, 50), (50, 60)),
+        ]
+
+    before = einjit.get_num_threads()
+    with einjit.threads(1):
+        one = plans()
+    assert einjit.get_num_threads() == before
+    assert plans() == one
+
+
+def test_shapes_share_a_nest_and_differ_in_sizes():
+    one, two = (only(plan_of("ij,jk->ik", (n, 5), (5, 7))) for n in (10, 11))
+    assert one.nest == two.nest
+    assert one.sizes == two.sizes  # the outermost tile loop is run as first..last
+    assert (one.tiles, two.tiles) == (10, 11)
+    wide = only(plan_of("ij,jk->ik", (10, 5), (5, 8)))
+    assert wide.nest == one.nest
+    assert wide.sizes != one.sizes
+
+
+def test_sizes_are_named_in_the_order_they_are_given():
+    lowered = only(plan_of("ij,jk->ik", (10, 5), (5, 7)))
+    names = [name for name, _, _ in lowered.nest.sizes()]
+    assert dict(zip(names, lowered.sizes, strict=True)) == {
+        "n_b": 5,
+        "n_c": 7,
+        "A_a": 5,
+        "A_b": 1,
+        "B_b": 7,
+        "C_a": 7,
+    }
+
+
+def test_operands_in_any_order_share_a_nest():
+    shapes = {"ij": (30, 40), "jk": (40, 50), "": (), "k": (50,)}
+    for terms in (("ij", "jk"), ("", "ij", "jk"), ("ij", "jk", "k")):
+        nests = set()
+        for turn in range(len(terms)):
+            turned = terms[turn:] + terms[:turn]
+            subscripts = ",".join(turned) + "->ik"
+            plan = plan_of(subscripts, *(shapes[term] for term in turned), optimize=False)
+            lowered = only(plan)
+            assert sorted(lowered.order) == list(range(len(terms)))
+            nests.add(lowered.nest)
+        assert len(nests) == 1
+
+
+# --- the path
+
+
+def test_small_calls_are_one_pass():
+    small, larger = (plan_of("i,i,i->i", *[(n,)] * 3) for n in (STEP, STEP + 1))
+    assert small.reason == "small: one pass costs less than the intermediates"
+    assert larger.reason == "one pass costs no more than contracting in pairs"
+    assert len(small.steps) == len(larger.steps) == 1
+
+
+@pytest.mark.parametrize(
+    ("optimize", "reason", "steps"),
+    [
+        ("auto", "opt_einsum's order: fewer FLOPs than one pass", ["bc,cd->bd", "ab,bd->ad"]),
+        (False, "optimize=False: one pass over all indices, no intermediate", ["ab,bc,cd->ad"]),
+        (True, "optimize=True, as in numpy", ["bc,cd->bd", "ab,bd->ad"]),
+        ("greedy", "optimize='greedy', as in numpy", ["bc,cd->bd", "ab,bd->ad"]),
+        ("optimal", "optimize='optimal', as in numpy", ["bc,cd->bd", "ab,bd->ad"]),
+        (("greedy", 10), "optimize=('greedy', 10), as in numpy", ["ab,bc,cd->ad"]),
+        (
+            ["einsum_path", (0, 1), (0, 1)],
+            "optimize=['einsum_path', (0, 1), (0, 1)], as in numpy",
+            ["ab,bc->ac", "cd,ac->ad"],
+        ),
+        (
+            ["einsum_path", (0, 1, 2)],
+            "optimize=['einsum_path', (0, 1, 2)], as in numpy",
+            ["ab,bc,cd->ad"],
+        ),
+    ],
+)
+def test_path(optimize, reason, steps):
+    plan = plan_of("ij,jk,kl->il", (30, 40), (40, 50), (50, 8), optimize=optimize)
+    assert plan.reason == reason
+    assert [step.equation for step in plan.steps] == steps
+
+
+def test_one_path_for_one_or_two_operands():
+    for optimize in (True, "auto", "greedy", "optimal"):
+        plan = plan_of("ij,jk->ik", (30, 40), (40, 50), optimize=optimize)
+        assert plan.reason == "one or two operands: one contraction"
+
+
+def test_a_result_has_its_dtype_whatever_the_path():
+    for path in ([(0, 1), (0,)], [(0,), (0, 1)], [(0, 1)]):
+        for dtype in ("float16", "float32"):
+            shapes = (3, 4), (4, 5)
+            plan = plan_of("ij,jk->ik", *shapes, dtype=dtype, optimize=["einsum_path", *path])
+            assert plan.result.dtype == dtype, path
+            assert plan.result.shape == (3, 5)
+
+
+def test_steps_follow_one_another():
+    """Each step takes slots that are filled, each slot is taken once."""
+    rng, many = Random(17), 0
+    for _ in range(300):
+        case = random_case(rng, 3000)
+        operands = [Layout.of(as_plain(operand)) for operand in case.operands(1)]
+        equation = parse(case.subscripts, [len(operand.shape) for operand in operands])
+        for optimize in ("auto", False, "greedy"):
+            plan = make_plan(equation, operands, "float64", optimize=optimize)
+            taken = [slot for step in plan.steps for slot in step.inputs]
+            assert sorted(taken) == list(range(len(operands) + len(plan.steps) - 1))
+            for number, step in enumerate(plan.steps):
+                assert all(slot < len(operands) + number for slot in step.inputs)
+            extents = equation.extents([operand.shape for operand in operands])
+            assert plan.result.shape == tuple(extents[i] for i in equation.output)
+            assert plan.result.dtype == "float64"
+            assert optimize is not False or len(plan.steps) <= 2  # a split sum
+            many += len(plan.steps) > 2
+    assert many > 20
+
+
+# --- sums that are worth a step of their own
+
+
+@pytest.mark.parametrize(
+    ("shapes", "early"),
+    [
+        # EARLY iterations in all, and four times as many as with the step.
+        (((16, 16), (16, EARLY >> 8)), True),
+        (((16, 16), (16, (EARLY >> 8) - 1)), False),
+        (((5, 1000), (1000, 20)), True),  # 5·1000·20 and 4·(5·1000 + 1000·20)
+        (((5, 1000), (1000, 19)), False),
+    ],
+)
+def test_what_one_operand_has_alone_is_summed_early(shapes, early):
+    expected = ["ab,bc->a"] if not early else ["bc->b", "ab,b->a"]
+    plan = plan_of("ij,jk->i", *shapes)
+    assert [step.equation for step in plan.steps] == expected
+    mirrored = plan_of("jk,ij->i", *shapes[::-1])
+    assert len(mirrored.steps) == len(plan.steps)
+    unoptimized = plan_of("ij,jk->i", *shapes, optimize=False)
+    assert [step.equation for step in unoptimized.steps] == ["ab,bc->a"]
+
+
+def test_both_operands_may_be_summed_early():
+    plan = plan_of("ij,jk->j", (200, 100), (100, 200))
+    assert [step.equation for step in plan.steps] == ["ab->b", "bc->b", "b,b->b"]
+    assert [step.inputs for step in plan.steps] == [(0,), (1,), (2, 3)]
+
+
+def test_a_single_operand_has_nothing_to_meet():
+    assert [step.equation for step in plan_of("ij->i", (300, 300)).steps] == ["ab->a"]
+
+
+# --- conversions
+
+
+def test_small_operands_of_another_dtype_are_converted_first():
+    n = CAST_FIRST
+    plan = plan_of("i,i,j->", (n,), (n,), (n + 1,), dtypes=["float32", "float64", "int8"])
+    assert plan.cast == (True, False, False)
+    assert plan_of("i->", (n,), dtypes=["int8"]).cast == (True,)
+    assert plan_of("i->", (n + 1,), dtypes=["int8"]).cast == (False,)
+    assert plan_of("i->", (0,), dtypes=["int8"]).cast == (False,)
+    assert plan_of("i->", (n,)).cast == (False,)
+
+
+def test_kernels_see_the_dtypes_that_are_left():
+    n = CAST_FIRST
+    small = plan_of("i,i->", (n,), (n,), dtypes=["float32", "float64"])
+    assert only(small).nest.dtypes == ("float64", "float64", "float64")
+    large = plan_of("i,i->", (n + 1,), (n + 1,), dtypes=["float32", "float64"])
+    assert only(large).nest.dtypes == ("float32", "float64", "float64")
+    assert only(large).nest.compute == "float64"
+
+
+def test_float16_is_summed_in_float32():
+    nest = only(plan_of("ij,jk->ik", (2, 3), (3, 4), dtype="float16")).nest
+    assert (nest.compute, nest.dtypes) == ("float32", ("float16", "float16", "float16"))
+
+
+def test_a_converted_operand_is_read_in_c_order():
+    plan = plan_of("ij->j", (30, 40), dtypes=["int8"], layouts="F")
+    assert only(plan).loops.strides[0] == (40, 1)
+
+
+# --- counts
+
+
+@pytest.mark.parametrize(
+    ("subscripts", "shapes", "flops", "n_bytes"),
+    [
+        ("ij,jk->ik", [(10, 20), (20, 30)], 2 * 6000, 8 * (200 + 600 + 300)),
+        ("ij,ij->ij", [(10, 20), (10, 20)], 200, 8 * 600),
+        ("ij->i", [(10, 20)], 200, 8 * 210),
+        ("ij->ji", [(10, 20)], 0, 0),
+        ("i,i,i,i->", [(7,)] * 4, 4 * 7, 8 * 29),
+        ("i,i->", [(0,)] * 2, 0, 8),
+        (",->", [(), ()], 1, 24),
+        ("i,j->ij", [(2**40,), (2**40,)], 2**80, 8 * (2**41 + 2**80)),
+    ],
+)
+def test_flops_and_bytes(subscripts, shapes, flops, n_bytes):
+    plan = plan_of(subscripts, *shapes)
+    assert (plan.flops, plan.bytes) == (flops, n_bytes)
+
+
+def test_flops_of_a_path_are_those_of_its_steps():
+    plan = plan_of("ij,jk,kl->il", (30, 40), (40, 50), (50, 60))
+    assert [step.lowered.flops for step in plan.steps] == [120_000, 180_000]
+    assert plan.flops == 300_000
+
+
+def test_bytes_are_in_the_dtypes_of_the_arrays():
+    plan = plan_of("i,i->i", (100,), (100,), dtypes=["int8", "float32"])
+    assert plan.bytes == 100 * (1 + 4 + 8)
+
+
+def test_a_rough_time_grows_with_the_work():
+    times = [only(plan_of("ij,jk->ik", (n, n), (n, n))).time for n in (10, 20, 40)]
+    assert times == sorted(times)
+    assert 4 < times[2] / times[1] < 10
+    assert np.isfinite(times).all()
