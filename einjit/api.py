@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from einjit.equation.equation import Equation
-from einjit.equation.operands import Layout
+from einjit.equation.operands import Layout, view_of
 from einjit.equation.parser import as_text, parse
 from einjit.errors import ArgumentError, EinjitError, ShapeError, in_call
 from einjit.plan.plan import Plan, make_plan
@@ -171,13 +171,17 @@ def _einsum(
     except EinjitError as error:
         raise told(error, subscripts, list(map(np.shape, operands))) from None
     options = {"out": out, "dtype": dtype, "order": order, "casting": casting}
-    if optimize is not _AUTO:
+    if not isinstance(optimize, str) or optimize != _AUTO:
         options["optimize"] = optimize
     return np.einsum(*arguments, **options)
 
 
 def _carry_out(request: Request) -> Any:
     """Find the call or make it ready, then make it."""
+    if request.is_copied:
+        view = view_of(parse(request.subscripts, list(map(len, request.shapes))), request.given[0])
+        if view is not None:
+            return view[()]
     direct = [] if request.direct is None else [request.direct]
     key = _key(request, registry.native.describe(request.subscripts, *request.operands, *direct))
     call = registry.get(key)
@@ -212,7 +216,8 @@ def _key(request: Request, described: bytes | None) -> Hashable:
     if described is None:
         return None
     natural = request.dtype == np.result_type(*request.operands)
-    if natural and request.out is None and request.order == _KEEP and request.optimize is _AUTO:
+    automatic = isinstance(request.optimize, str) and request.optimize == _AUTO
+    if natural and automatic and request.out is None and request.order == _KEEP:
         return described
     written = request.direct is not None
     return described, request.dtype.name, written, request.order, repr(request.optimize)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from einjit.equation.equation import Equation
 from einjit.equation.parser import parse
+from einjit.errors import SubscriptsError
 from einjit.plan.nest import Nest
 from einjit.plan.plan import Plan
 from einjit.settings import logger
@@ -64,7 +65,10 @@ class Registry:
         return iter(list(self._kernels.values()))
 
     def __contains__(self, subscripts: object) -> bool:
-        return isinstance(subscripts, str) and bool(self._lookup(subscripts))
+        try:
+            return isinstance(subscripts, str) and bool(self._lookup(subscripts))
+        except SubscriptsError:
+            return False
 
     def __getitem__(self, subscripts: str) -> tuple["Kernel", ...]:
         """The kernels that calls of this equation have used; KeyError if there are none.

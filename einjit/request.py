@@ -10,11 +10,12 @@ import numpy as np
 
 from einjit.equation.operands import Array, as_plain
 from einjit.equation.parser import as_text, from_sublists, locate
-from einjit.errors import ArgumentError, EinjitError, OptionError, in_call
+from einjit.errors import ArgumentError, EinjitError, OptionError, ShapeError, in_call
 from einjit.settings import settings
 from einjit.source.elements import ELEMENTS
 from einjit.target import converts_float16
 
+ORDERS = ("C", "F", "A", "K")
 CASTINGS = ("no", "equiv", "safe", "same_kind", "unsafe")
 
 
@@ -24,16 +25,26 @@ class HandToNumpy(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """A call with plain arrays. `dtype` is what it is computed in, `out` where the caller wants the
-    result, `direct` the same where a kernel can write there."""
+    """A call with plain arrays, `operands`, made of those that were `given`. `dtype` is what it is
+    computed in, `out` where the caller wants the result, `direct` the same where a kernel can write
+    there."""
 
     subscripts: str
+    given: tuple[Array, ...]
     operands: tuple[Array, ...]
     dtype: np.dtype[Any]
     out: Array | None
     direct: Array | None
     order: str
     optimize: Any
+
+    @property
+    def is_copied(self) -> bool:
+        """Whether the only operand had to be copied though its own memory could be viewed."""
+        if len(self.operands) != 1 or self.out is not None or self.order not in ("K", "A"):
+            return False
+        given, plain = self.given[0], self.operands[0]
+        return not np.may_share_memory(given, plain) and given.dtype.newbyteorder("=") == self.dtype
 
     @property
     def shapes(self) -> list[tuple[int, ...]]:
@@ -63,16 +74,17 @@ def read_request(
         _warn("the mask of a masked array is ignored, as numpy.einsum ignores it")
     if out is not None and not isinstance(out, np.ndarray):
         raise ArgumentError(f"out must be an ndarray, not {type(out).__name__}")
-    order = "K" if order is None else _option("order", str(order).upper(), "CFAK")
-    _option("casting", casting, CASTINGS)
-    arrays = [np.asarray(operand) for operand in operands]
+    order = "K" if order is None else _option("order", order, ORDERS)
+    casting = _option("casting", casting, CASTINGS)
+    arrays = [_array(number, operand) for number, operand in enumerate(operands)]
     for array in [*arrays, *([] if out is None else [out])]:
         if array.dtype.name not in ELEMENTS:
             raise HandToNumpy(f"dtype {array.dtype}")
     # numpy's optimised path contracts first and then assigns to out, whatever out's dtype is.
-    assigned = optimize is not False and optimize != "auto" and len(arrays) > 1
+    automatic = isinstance(optimize, str | bool) and optimize in ("auto", False)
+    assigned = not automatic and len(arrays) > 1
     typed = arrays if out is None or assigned else [*arrays, out]
-    wanted = np.result_type(*typed) if dtype is None else np.dtype(dtype)
+    wanted = np.result_type(*typed) if dtype is None else _dtype(dtype)
     if wanted.name not in ELEMENTS:
         raise HandToNumpy(f"dtype {wanted}")
     halves = "float16" in (wanted.name, *(array.dtype.name for array in arrays))
@@ -84,7 +96,7 @@ def read_request(
         raise OptionError("out is read-only")
     plain = tuple(map(as_plain, arrays))
     direct = None if out is None else _direct(out, plain, wanted)
-    return Request(subscripts, plain, wanted, out, direct, order, optimize)
+    return Request(subscripts, tuple(arrays), plain, wanted, out, direct, order, optimize)
 
 
 def _warn(text: str) -> None:
@@ -106,10 +118,30 @@ def _is_foreign(operand: Any) -> bool:
 
 
 def _option(name: str, value: Any, allowed: Sequence[str]) -> str:
-    if not isinstance(value, str) or value not in allowed or not value:
+    """A value of an option, as numpy takes it: text or bytes, an order in either case."""
+    if not isinstance(value, str | bytes):
+        raise ArgumentError(f"{name} must be text, not {type(value).__name__}")
+    text = value if isinstance(value, str) else value.decode("latin-1")
+    text = text.upper() if name == "order" else text
+    if text not in allowed:
         listed = ", ".join(map(repr, allowed))
         raise OptionError(f"{name}={value!r} is none of {listed}")
-    return value
+    return text
+
+
+def _array(number: int, operand: Any) -> Array:
+    try:
+        return np.asarray(operand)
+    except ValueError as problem:
+        raise ShapeError(f"operand {number} is no array: {problem}", operand=number) from None
+
+
+def _dtype(dtype: Any) -> np.dtype[Any]:
+    try:
+        found: np.dtype[Any] = np.dtype(dtype)
+    except TypeError as problem:
+        raise ArgumentError(f"dtype={dtype!r}: {problem}") from None
+    return found
 
 
 def _check_casts(

@@ -3,6 +3,7 @@
 No bit of a result depends on it.
 """
 
+import operator
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -32,8 +33,9 @@ def set_num_threads(n: int) -> None:
     """
     import numba
 
-    if not isinstance(n, int) or isinstance(n, bool):
+    if isinstance(n, bool) or not hasattr(n, "__index__"):
         raise ArgumentError(f"the number of threads must be an int, not {type(n).__name__}")
+    n = operator.index(n)
     most = int(numba.config.NUMBA_NUM_THREADS)
     if not 1 <= n <= most:
         raise OptionError(f"the number of threads must be from 1 to {most}, not {n}")

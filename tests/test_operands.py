@@ -197,6 +197,7 @@ def test_results_lie_as_numpys_do():
         ("ab,ab->ab", [np.ones((2, 3)), np.ones((2, 3), order="F")]),
         ("ab,ab->ab", [np.ones((4, 6))[::2, ::-2], np.ones((2, 3), order="F")]),
         ("ab,->ab", [np.broadcast_to(np.ones(3), (4, 3)), np.ones(())]),
+        ("ab,->ba", [as_strided(np.ones(5), (3, 3), (8, 8)), np.ones(())]),
     ],
 )
 def test_results_of_named_equations_lie_as_numpys_do(subscripts, operands, order):

@@ -316,10 +316,11 @@ def table():
         ("view", plan_of("ij->ji", (2, 0))),
         ("view", plan_of("ii->i", (3, 3), order="A")),
         ("copy", plan_of("ij->ji", (2, 3), order="C")),
-        ("copy", plan_of("ij->ji", (2, 3), order="F")),
+        ("view", plan_of("ij->ji", (2, 3), order="F")),
+        ("copy", plan_of("ij->ij", (2, 3), order="F")),
         ("copy", plan_of("ij->ji", (2, 3), out=Layout.contiguous((3, 2), "float64"))),
         ("copy", plan_of("i->i", (CAST_FIRST + 1,), dtypes=["int8"])),
-        ("empty", plan_of("ij->ji", (2, 0), order="C")),
+        ("empty", plan_of("ij->ji", (2, 0), out=Layout.contiguous((0, 2), "float64"))),
         ("empty", plan_of("ij->i", (2, 0))),
         ("empty", plan_of("ij,jk->ik", (2, 3), (3, 0))),
         ("empty", plan_of("i,i->i", (0,), (1,))),
@@ -557,6 +558,16 @@ def test_small_operands_of_another_dtype_are_converted_first():
     assert plan_of("i->", (n,)).cast == (False,)
 
 
+@pytest.mark.parametrize(
+    ("own", "dtype"),
+    [("complex128", "float64"), ("float64", "bool"), ("float64", "float16"), ("int64", "bool")],
+)
+def test_what_loses_values_is_numpys_to_convert(own, dtype):
+    """numba converts otherwise, or not at all, what numpy calls unsafe."""
+    plan = plan_of("i->", (CAST_FIRST + 1,), dtypes=[own], dtype=dtype)
+    assert plan.cast == (True,)
+
+
 def test_kernels_see_the_dtypes_that_are_left():
     n = CAST_FIRST
     small = plan_of("i,i->", (n,), (n,), dtypes=["float32", "float64"])
@@ -589,7 +600,7 @@ def test_a_converted_operand_is_read_in_c_order():
         ("i,i,i,i->", [(7,)] * 4, 4 * 7, 8 * 29),
         ("i,i->", [(0,)] * 2, 0, 8),
         (",->", [(), ()], 1, 24),
-        ("i,j->ij", [(2**40,), (2**40,)], 2**80, 8 * (2**41 + 2**80)),
+        ("i,j->ij", [(2**28,), (2**29,)], 2**57, 8 * (2**28 + 2**29 + 2**57)),
     ],
 )
 def test_flops_and_bytes(subscripts, shapes, flops, n_bytes):

@@ -4,14 +4,18 @@ A changed generator changes the golden files: `pytest --update-golden tests/test
 them anew. Each text is run against the reference all the same.
 """
 
+import ctypes
 import hashlib
 import io
 import keyword
+import operator
 import os
 import re
 import subprocess
 import sys
 import tokenize
+from collections import Counter
+from itertools import pairwise
 from pathlib import Path
 from random import Random
 from types import CodeType
@@ -19,15 +23,20 @@ from types import CodeType
 import numpy as np
 import pytest
 import reference
+from numpy.lib.stride_tricks import as_strided
 from strategies import Case, random_case
 
 from einjit.equation.operands import Layout, as_plain
 from einjit.equation.parser import parse
 from einjit.kernel.build import Kernel
-from einjit.kernel.call import ready
+from einjit.kernel.call import allocate, ready
 from einjit.names import index_name, operand_name
+from einjit.plan import lowering
+from einjit.plan import path as paths
+from einjit.plan import plan as planning
 from einjit.plan.plan import make_plan
 from einjit.registry import registry
+from einjit.source import nest as nest_writer
 from einjit.source.elements import ELEMENTS
 from einjit.source.module import INTRINSICS, Source, write_source
 from einjit.source.writer import WIDTH, Writer
@@ -274,6 +283,111 @@ def test_the_header_is_the_print_of_the_step():
         "b: contracted\n"
         "c: free, innermost, unit stride in B, C\n"
     )
+
+
+# --- texts as plain Python
+
+
+class Memory:
+    """What `pointer` gives: the elements from an array's first on, and none that it has not."""
+
+    def __init__(self, array, kind):
+        self.array, self.kind = array, np.dtype(kind)
+        assert self.kind.itemsize == array.itemsize
+        self.bounds = np.lib.array_utils.byte_bounds(array)
+
+    def at(self, place):
+        address = self.array.ctypes.data + int(place) * self.kind.itemsize
+        assert self.bounds[0] <= address < self.bounds[1]
+        buffer = (ctypes.c_char * self.kind.itemsize).from_address(address)
+        return np.ndarray((), self.kind, buffer)
+
+    def __getitem__(self, place):
+        return self.at(place)[()]
+
+    def __setitem__(self, place, value):
+        self.at(place)[()] = value
+
+
+PLAIN = {
+    "pointer": Memory,
+    "scratch": lambda n, kind: junk(np.empty(n, kind)),
+    "minimum": min,
+    "times": operator.mul,
+    "widen": lambda half: np.float32(half.view(np.float16)),
+    "narrow": lambda value: np.float16(value).view(np.uint16),
+    **{e.carrier: getattr(np, e.carrier) for e in ELEMENTS.values()},
+}
+
+
+def junk(array):
+    array[...] = np.nan if array.dtype.kind in "fc" else 77
+    return array
+
+
+def carry_out(plan, operands, out, rng):
+    """The result of a plan, its texts run as they stand, the tiles in pieces and any order."""
+    pairs = zip(operands, plan.cast, strict=True)
+    slots = [np.array(o, plan.result.dtype, order="C") if cast else o for o, cast in pairs]
+    for step in plan.steps:
+        lowered, inputs = step.lowered, [slots[i] for i in step.inputs]
+        given = out if step is plan.steps[-1] else None
+        if lowered.name == "empty":
+            made = np.zeros(step.result.shape, step.result.dtype)
+        elif lowered.nest is None:  # a view or a copy
+            pairs = zip(lowered.loops.indices, lowered.loops.strides[0], strict=True)
+            along = {index: stride * inputs[0].itemsize for (index,), stride in pairs}
+            made = as_strided(inputs[0], step.result.shape, [along[i] for i in step.kept])
+            made = made.astype(step.result.dtype)
+        else:
+            made = junk(allocate(step.result)) if given is None else given
+            lines = write_source(lowered.nest).text.splitlines(keepends=True)
+            space = dict(PLAIN)
+            exec("".join(line for line in lines if not line.startswith("from ")), space)
+            arrays = [*(inputs[i] for i in lowered.order), made]
+            cuts = sorted({0, lowered.tiles, *(rng.randint(0, lowered.tiles) for _ in range(2))})
+            for first, past in rng.sample(pieces := list(pairwise(cuts)), len(pieces)):
+                space["contract"](first, past, arrays, lowered.sizes)
+        slots.append(made)
+    return slots[-1]
+
+
+def test_texts_mean_what_the_reference_says(monkeypatch):
+    """Also with limits so low that small operands reach every part."""
+    rng, kinds = Random(31), Counter()
+    for _ in range(700):
+        with monkeypatch.context() as patch:
+            if rng.random() < 0.8:
+                low = {"LONG_SUM": 9, "TILES": 4, "FEW_TILES": 5, "SPANS": 3, "STRIP": 3}
+                for name, limit in low.items():
+                    patch.setattr(lowering, name, limit)
+                patch.setattr(nest_writer, "STRIP", 3)
+                patch.setattr(nest_writer, "BLOCK", rng.choice((2, 3)))
+                patch.setattr(planning, "EARLY", 6)
+                patch.setattr(planning, "CAST_FIRST", rng.choice((0, 5)))
+                patch.setattr(paths, "STEP", rng.choice((0, 50)))
+            drawn = random_case(rng, 400)
+            given = drawn.operands(1)
+            expected = reference.einsum(drawn.subscripts, *given)
+            operands = list(map(as_plain, given))
+            out = junk(np.empty([2 * n for n in expected.shape], expected.dtype))
+            out = out[(*[slice(None, None, -2)] * out.ndim, ...)] if rng.random() < 0.3 else None
+            plan = make_plan(
+                parse(drawn.subscripts, [operand.ndim for operand in operands]),
+                list(map(Layout.of, operands)),
+                expected.dtype.name,
+                out=None if out is None else Layout.of(out),
+                order=rng.choice("KCFA"),
+                optimize=rng.choice(("auto", False, "greedy")),
+            )
+            with np.errstate(over="ignore"):  # integers wrap
+                result = carry_out(plan, operands, out, rng)
+            assert result.dtype == expected.dtype, drawn
+            assert result.shape == expected.shape, drawn
+            assert result.tobytes() == expected.tobytes(), drawn
+            for nest in nests(plan):
+                kinds.update([nest.kind, nest.strip * "strip", "span" * (nest.span is not None)])
+    assert min(kinds.values()) > 50
 
 
 # --- names and lines

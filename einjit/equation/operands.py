@@ -45,8 +45,19 @@ def as_plain(array: Array) -> Array:
     if not plain.dtype.isnative:
         plain = plain.astype(plain.dtype.newbyteorder("="))
     if not plain.flags.aligned or any(s % plain.itemsize for s in plain.strides):
-        plain = plain.copy()
+        plain = plain.copy(order="K")
     return plain
+
+
+def view_of(equation: Equation, array: Array) -> Array | None:
+    """The view of any array that an equation of one operand asks for; None if it sums an index."""
+    term = equation.inputs[0]
+    if set(term) != set(equation.output):
+        return None
+    axes = [[axis for axis, index in enumerate(term) if index == kept] for kept in equation.output]
+    shape = [array.shape[found[0]] for found in axes]
+    strides = [sum(array.strides[axis] for axis in found) for found in axes]
+    return np.lib.stride_tricks.as_strided(array, shape, strides, writeable=array.flags.writeable)
 
 
 def strides_by_index(

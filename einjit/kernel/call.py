@@ -40,7 +40,7 @@ def _launch(step: Step, native: Native, kernel: Callable[[Nest], Kernel], scalar
     if lowered.name == "view":
         return native.bind_view(dtype, result.shape, strides, scalar)
     if lowered.name == "empty":
-        return Zeros(result, scalar)
+        return Zeros(len(step.inputs), result, scalar)
     if lowered.nest is None:
         index_strides = dict(zip(lowered.loops.indices, lowered.loops.strides[0], strict=True))
         return Copy(result, tuple(index_strides[(i,)] for i in step.kept), scalar)
@@ -102,17 +102,19 @@ class Copy:
 class Zeros:
     """The result where an extent is 0: a sum of no terms, or no elements."""
 
+    n_operands: int
     result: Layout
     scalar: bool
 
     def __call__(self, subscripts: str, *arguments: Array) -> Any:
-        made = allocate(self.result)
+        out = arguments[self.n_operands :]
+        made = out[0] if out else allocate(self.result)
         made.fill(0)
-        return made[()] if self.scalar else made
+        return made[()] if self.scalar and not out else made
 
 
 def allocate(layout: Layout) -> Array:
     """A new array of this layout, which must be packed."""
-    axes = sorted(range(len(layout.shape)), key=lambda axis: -layout.strides[axis])
-    made = np.empty([layout.shape[axis] for axis in axes], layout.dtype)
-    return made.transpose(np.argsort(axes))
+    dtype = np.dtype(layout.dtype)
+    strides = tuple(stride * dtype.itemsize for stride in layout.strides)
+    return np.ndarray(layout.shape, dtype, strides=strides)

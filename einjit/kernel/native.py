@@ -265,7 +265,7 @@ class Native:
     def _bind(self, name: str, words: Words, needs: Any = None) -> Callable[..., Any]:
         """A built-in function bound to `words`, which keeps what it `needs` alive."""
         definition = ctypes.addressof(self._definitions[name])
-        bound: Callable[..., Any] = _new_builtin(definition, words, needs)
+        bound: Callable[..., Any] = _new_builtin(definition, words, (self, needs))
         return bound
 
     def _check(self) -> None:

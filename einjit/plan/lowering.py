@@ -26,9 +26,9 @@ LONG_SUM = 1 << 18
 SPANS = 64
 """Pieces that a split sum is cut into."""
 
-PARALLEL_TIME = 40_000.0
+PARALLEL_TIME = 100_000.0
 """Nanoseconds of one thread's work from which more threads are asked for: a launch costs 2 to 20
-microseconds, by how busy the machine is."""
+microseconds, and on a machine where others run, the wait for the last thread far more."""
 
 LINE_TIME = 0.8
 """Nanoseconds that an iteration takes for each cache line it moves: a rough measure, for deciding

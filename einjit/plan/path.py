@@ -19,8 +19,17 @@ STEP = 4096
 """Multiplications that cost about as much as one more step: its launch and its intermediate."""
 
 
+MOST_TOGETHER = 32
+"""Operands of one step."""
+
+
 def choose_path(equation: Equation, extents: Sequence[int], optimize: Any) -> tuple[Path, str]:
     """The path and the reason for it."""
+    path, reason = _chosen(equation, extents, optimize)
+    return _in_parts(path, len(equation.inputs)), reason
+
+
+def _chosen(equation: Equation, extents: Sequence[int], optimize: Any) -> tuple[Path, str]:
     n = len(equation.inputs)
     together: Path = [tuple(range(n))]
     if optimize is False:
@@ -29,10 +38,10 @@ def choose_path(equation: Equation, extents: Sequence[int], optimize: Any) -> tu
         return together, "one or two operands: one contraction"
     if isinstance(optimize, str) and optimize == "auto":
         one_pass = (n - 1) * math.prod(extents)
-        if one_pass <= STEP * (n - 1):
+        if one_pass <= STEP * (n - 1) and n <= MOST_TOGETHER:
             return together, "small: one pass costs less than the intermediates"
         path, cost = _opt_einsum_path(equation, extents)
-        if one_pass <= cost + STEP * (len(path) - 1):
+        if one_pass <= cost + STEP * (len(path) - 1) and n <= MOST_TOGETHER:
             return together, "one pass costs no more than contracting in pairs"
         return path, "opt_einsum's order: fewer FLOPs than one pass"
     return _numpy_path(equation, extents, optimize), f"optimize={optimize!r}, as in numpy"
@@ -54,5 +63,23 @@ def _numpy_path(equation: Equation, extents: Sequence[int], optimize: Any) -> Pa
     for term in equation.inputs:
         zeros = np.broadcast_to(np.float64(0), tuple(extents[i] for i in term))
         arguments += [zeros, list(term)]
+    if isinstance(optimize, tuple) and optimize[:1] == ("einsum_path",):
+        optimize = list(optimize)
     path, _ = np.einsum_path(*arguments, list(equation.output), optimize=optimize)
     return [tuple(group) for group in path[1:]]
+
+
+def _in_parts(path: Path, n: int) -> Path:
+    """The path with no group of more than MOST_TOGETHER: the first of them meet before the rest."""
+    parts: Path = []
+    for group in path:
+        rest = sorted(group)
+        while len(rest) > MOST_TOGETHER:
+            first = rest[:MOST_TOGETHER]
+            parts.append(tuple(first))
+            n -= MOST_TOGETHER - 1
+            rest = [place - sum(f < place for f in first) for place in rest[MOST_TOGETHER:]]
+            rest.append(n - 1)
+        parts.append(tuple(rest))
+        n -= len(rest) - 1
+    return parts

@@ -1,6 +1,7 @@
 """The plan: the steps that contract an equation, each with its lowering and the reason for it."""
 
 import math
+import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -9,6 +10,7 @@ import numpy as np
 
 from einjit.equation.equation import Equation, index_letter
 from einjit.equation.operands import Layout, result_layout, strides_by_index
+from einjit.errors import ShapeError
 from einjit.names import operand_name
 from einjit.plan.indices import Loops
 from einjit.plan.lowering import Lowered, Task, lower
@@ -115,17 +117,23 @@ def make_plan(
     `out` is the layout that is written where it is given, else the result is new and in `order`.
     """
     extents = equation.extents([operand.shape for operand in operands])
-    cast = tuple(o.dtype != dtype and 0 < o.size <= CAST_FIRST for o in operands)
+    moves = len(operands) == 1 and set(equation.inputs[0]) == set(equation.output)
+    cast = tuple(not moves and _is_cast_first(operand, dtype) for operand in operands)
     layouts = [
         Layout.contiguous(o.shape, dtype) if c else o for o, c in zip(operands, cast, strict=True)
     ]
     result = out or result_layout(equation, extents, operands, order, dtype)
-    # A view keeps its operand's order: it serves unless memory in another order was asked for.
-    viewable = out is None and order in "KA"
     path, reason = choose_path(equation, extents, optimize)
     steps = _Steps(equation, extents, layouts, "float32" if dtype == "float16" else dtype)
-    steps.follow(path, result, viewable, early=optimize is not False)
+    steps.follow(path, result, "" if out else order, early=optimize is not False)
     return Plan(equation, extents, tuple(operands), cast, tuple(steps.steps), reason)
+
+
+def _is_cast_first(operand: Layout, dtype: str) -> bool:
+    """Whether an operand is converted before the steps; conversions that lose are numpy's to do."""
+    if operand.dtype == dtype or operand.size == 0:
+        return False
+    return operand.size <= CAST_FIRST or not np.can_cast(operand.dtype, dtype)
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +163,8 @@ class _Steps:
         ]
         self.steps: list[Step] = []
 
-    def follow(self, path: Path, result: Layout, viewable: bool, early: bool) -> None:
+    def follow(self, path: Path, result: Layout, order: str, early: bool) -> None:
+        """Take the path; with an `order`, the result is new and may be a view in that order."""
         left = list(range(len(self.slots)))
         output = self.equation.output
         for number, group in enumerate(path):
@@ -165,7 +174,7 @@ class _Steps:
             if early and len(chosen) > 1:
                 chosen = [self._sum_early(slot, chosen, needed) for slot in chosen]
             if number == len(path) - 1:
-                self._contract(chosen, output, result, viewable)
+                self._contract(chosen, output, result, order)
             else:
                 kept = [i for i in self._by_stride(chosen) if i in needed]
                 left.append(self._intermediate(chosen, kept))
@@ -182,7 +191,7 @@ class _Steps:
 
     def _intermediate(self, chosen: list[int], kept: Sequence[int]) -> int:
         shape = tuple(self.extents[i] for i in kept)
-        return self._contract(chosen, kept, Layout.contiguous(shape, self.compute), False)
+        return self._contract(chosen, kept, Layout.contiguous(shape, self.compute), "")
 
     def _by_stride(self, chosen: list[int]) -> list[int]:
         """The indices of some slots, those with large strides first: an order for a new array."""
@@ -193,11 +202,11 @@ class _Steps:
     def _iterations(self, indices: Iterable[int]) -> int:
         return math.prod(self.extents[i] for i in indices)
 
-    def _contract(
-        self, chosen: list[int], kept: Sequence[int], result: Layout, viewable: bool
-    ) -> int:
+    def _contract(self, chosen: list[int], kept: Sequence[int], result: Layout, order: str) -> int:
         """Append the step, or two where a sum is split; the slot of the result."""
         slots = [self.slots[slot] for slot in chosen]
+        if result.size * np.dtype(result.dtype).itemsize > sys.maxsize:
+            raise ShapeError(f"a result of shape {result.shape} is larger than memory can be")
         row = [0] * len(self.extents)
         for index, stride in zip(kept, result.strides, strict=True):
             row[index] = stride if self.extents[index] > 1 else 0
@@ -211,16 +220,25 @@ class _Steps:
         dtypes = (*(slot.dtype for slot in slots), result.dtype)
         text = ",".join(_text(slot.term) for slot in slots) + "->" + _text(made.term)
         moves = len(slots) == 1 and set(slots[0].term) == set(kept)
-        viewable = viewable and slots[0].dtype == result.dtype
+        view = Layout(result.shape, tuple(slots[0].strides[i] for i in kept), dtypes[0])
+        viewable = moves and _serves(view, result, order)
         for lowered in lower(Task(loops, dtypes, self.compute, moves, viewable)):
             if lowered.name == "view":
-                result = Layout(result.shape, tuple(slots[0].strides[i] for i in kept), dtypes[0])
+                result = view
             layout = lowered.pieces or result
             self.steps.append(Step(tuple(chosen), text, made.term, layout, lowered))
             self.slots.append(made)
             chosen = [len(self.slots) - 1]
             text = f"(spans){_text(made.term)}->{_text(made.term)}"
         return len(self.slots) - 1
+
+
+def _serves(view: Layout, result: Layout, order: str) -> bool:
+    """Whether a view is the result that was asked for: a new one, in its order where it has one."""
+    if not order or view.dtype != result.dtype:
+        return False
+    pairs = zip(view.shape, view.strides, result.strides, strict=True)
+    return order in ("K", "A") or all(n < 2 or one == two for n, one, two in pairs)
 
 
 def _text(indices: Sequence[int]) -> str:

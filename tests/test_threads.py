@@ -1,0 +1,268 @@
+"""Threads: the bits do not depend on their number, and any number of callers may come at once."""
+
+import os
+import subprocess
+import sys
+import threading
+
+import numba
+import numpy as np
+import pytest
+
+import einjit
+from einjit.equation.operands import Layout
+from einjit.equation.parser import parse
+from einjit.errors import ArgumentError, OptionError
+from einjit.plan.lowering import LOWERINGS
+from einjit.plan.plan import make_plan
+
+MOST = numba.config.NUMBA_NUM_THREADS
+
+
+def operand(*shape, dtype="f8", order="C"):
+    rng = np.random.default_rng(sum(shape))
+    values = rng.standard_normal(shape)
+    if np.dtype(dtype).kind == "c":
+        values = values + 1j * rng.standard_normal(shape)
+    elif np.dtype(dtype).kind != "f":
+        values = values * 50
+    return np.asarray(values.astype(dtype), order=order)
+
+
+def both(*shape, dtype="f8"):
+    return operand(*shape, dtype=dtype), operand(*shape, dtype=dtype)
+
+
+EQUATIONS = [
+    # sums in a register
+    ("ij->i", operand(600, 900)),
+    ("ij->i", operand(900, 900, dtype="f4")),
+    ("ij->i", operand(600, 900, dtype="c16")),
+    ("ij->i", operand(900, 1900, dtype="i4")),
+    ("ji->i", operand(900, 600, order="F")),
+    ("ij,ij->i", *both(600, 900)),
+    ("ij,j->i", operand(600, 900), operand(900)),
+    ("ij,kj->ik", operand(60, 900), operand(70, 900)),
+    ("ij,kj->ik", operand(60, 900, dtype="f4"), operand(70, 900, dtype="f4")),
+    ("bij,bij->b", *both(90, 40, 160)),
+    ("ijk->i", operand(80, 150, 60)),
+    ("ij,ij,ij->i", *both(600, 900), operand(600, 900)),
+    # sums on a strip
+    ("ij->j", operand(300, 4500, dtype="f4")),
+    ("ij,jk->ik", operand(90, 80), operand(80, 300)),
+    ("ij,jk->ik", operand(90, 80, dtype="c8"), operand(80, 300, dtype="c8")),
+    ("ij,jk->ik", operand(90, 80, dtype="f2"), operand(80, 300, dtype="f2")),
+    ("ij,jk->ik", operand(90, 80, dtype="i2"), operand(80, 300, dtype="i2")),
+    ("ji,jk->ik", operand(80, 90), operand(80, 300)),
+    ("bij,bjk->bik", operand(40, 30, 30), operand(40, 30, 30)),
+    ("ijk->ik", operand(60, 90, 100)),
+    ("ij,i->j", operand(200, 4500), operand(200)),
+    ("ij,i->j", operand(200, 4500, dtype="i8"), operand(200, dtype="i8")),
+    ("ijk,jk->ik", operand(60, 90, 100), operand(90, 100)),
+    ("ij,jk->ik", operand(30, 80), operand(80, 700)),
+    ("ij,ik,il->jkl", operand(50, 20), operand(50, 30), operand(50, 40)),
+    # products
+    ("ij,ij->ij", *both(600, 900)),
+    ("ij,ij->ij", *both(600, 900, dtype="f4")),
+    ("ij,ij->ij", *both(1200, 900, dtype="i1")),
+    ("ij,ij->ij", *both(1200, 900, dtype="?")),
+    ("ij,ji->ij", operand(600, 900), operand(900, 600)),
+    ("ij,j->ij", operand(600, 900), operand(900)),
+    ("i,j->ij", operand(600), operand(900)),
+    ("i,j->ij", operand(3), operand(200_000)),
+    ("i,i->i", operand(600_000)[::2], operand(300_000)),
+    ("ij,->ij", operand(600, 900), operand()),
+    ("ii,j->ij", operand(600, 600), operand(900)),
+    ("ij,jk->ijk", operand(60, 70), operand(70, 80)),
+    ("i,j,k->ijk", operand(60), operand(70), operand(80)),
+    # long sums that are split
+    ("i->", operand(1_000_000)),
+    ("i->", operand(1_500_000, dtype="f4")),
+    ("i->", operand(1_000_000, dtype="c16")),
+    ("i->", operand(2_000_000, dtype="f2")),
+    ("i,i->", *both(1_000_000)),
+    ("ij,ij->", *both(600, 900)),
+    ("ij->j", operand(300_000, 3)),
+    ("ij->j", operand(1500, 600)),
+    ("ij->i", operand(3, 300_000)),
+    # several steps; a copy, a view, an extent of 0
+    ("ij,jk,kl->il", operand(200, 210), operand(210, 220), operand(220, 230)),
+    ("ij,jk,kl,lm->im", *(operand(120, 120) for _ in range(4))),
+    ("ij,kl->ik", operand(600, 1000), operand(600, 1000)),
+    ("ij->ji", operand(600, 900)),
+    ("ij,ij->ji", *both(600, 900)),
+    ("ji", operand(600, 900)),
+    ("ij->i", operand(600, 0)),
+]
+
+
+def order_of(subscripts):
+    return "C" if subscripts == "ij->ji" else "K"
+
+
+def plan_of(subscripts, *operands):
+    equation = parse(subscripts, [x.ndim for x in operands])
+    layouts = [Layout.of(x) for x in operands]
+    dtype = np.result_type(*operands).name
+    return make_plan(equation, layouts, dtype, order=order_of(subscripts))
+
+
+def test_the_equations_have_every_kind_of_lowering():
+    plans = [plan_of(*call) for call in EQUATIONS]
+    lowered = [step.lowered for plan in plans for step in plan.steps]
+    assert {one.name for one in lowered} == {row.name for row in LOWERINGS}
+    parallel = [one for one in lowered if one.is_parallel]
+    kinds = {(one.name, one.nest.kind, one.nest.tile, one.nest.strip) for one in parallel}
+    assert kinds >= {
+        ("nest", "register_sum", 1, False),
+        ("nest", "register_sum", 2, False),
+        ("nest", "strip_sum", 0, True),
+        ("nest", "strip_sum", 1, False),
+        ("nest", "strip_sum", 1, True),
+        ("nest", "strip_sum", 2, False),
+        ("nest", "product", 0, True),
+        ("nest", "product", 1, False),
+        ("nest", "product", 1, True),
+        ("nest", "product", 2, False),
+        ("split", "register_sum", 0, False),
+        ("split", "strip_sum", 0, False),
+    }
+    assert max(len(plan.steps) for plan in plans) >= 3
+    assert sum(any(step.lowered.is_parallel for step in plan.steps) for plan in plans) >= 40
+
+
+@pytest.mark.skipif(MOST < 2, reason="two threads need two cores")
+@pytest.mark.parametrize("call", EQUATIONS, ids=[call[0] for call in EQUATIONS])
+def test_one_thread_and_two_give_the_same_bits(call):
+    order = order_of(call[0])
+    with einjit.threads(1):
+        expected = einjit.einsum(*call, order=order).tobytes()
+    with einjit.threads(2):
+        for _ in range(3):
+            assert einjit.einsum(*call, order=order).tobytes() == expected
+
+
+# --- many callers
+
+
+def hammer(n_threads, n_calls):
+    """Many threads make the same calls, each beginning elsewhere, on a registry that is empty."""
+    integers = [operand(*shape, dtype="i8") for shape in [(7, 7), (300, 700), (700,), (90, 90)]]
+    small, large, row, square = integers
+    calls = [
+        ("ij,jk->ik", small, small),
+        ("ij,kj->ik", small, small),
+        ("ii->i", small),
+        ("ij->", small),
+        ("ij,jk->ik", small.astype("f4"), small.astype("f4")),
+        ("ij,j->i", large, row),
+        ("ij,ij->ij", large, large),
+        ("ij,ij->", large.astype("f8"), large.astype("f8")),
+        ("ij,jk->ik", square, square),
+        ("ij,jk,kl->il", square, square, square),
+        ("ij->", small.astype(object)),
+    ]
+    expected = [np.einsum(*call) for call in calls]
+    einjit.registry.clear()
+    barrier, errors = threading.Barrier(n_threads), []
+
+    def work(number):
+        barrier.wait()
+        try:
+            for turn in range(n_calls):
+                place = (number + turn) % len(calls)
+                np.testing.assert_array_equal(einjit.einsum(*calls[place]), expected[place])
+        except BaseException as error:
+            errors.append(error)
+
+    workers = [threading.Thread(target=work, args=(number,)) for number in range(n_threads)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    if errors:
+        raise errors[0]
+    return calls
+
+
+def test_8_threads_of_200_calls_compile_each_kernel_once():
+    calls = hammer(8, 200)
+    stats = einjit.registry.stats()
+    plans = [plan_of(*call) for call in calls[:-1]]
+    nests = {step.lowered.nest for plan in plans for step in plan.steps} - {None}
+    assert stats["compiled"] == len(einjit.registry) == len(nests)
+    assert {kernel.source.nest for kernel in einjit.registry} == nests
+    assert stats["hits"] + stats["misses"] + sum(stats["fallbacks"].values()) == 8 * 200
+    assert any(step.lowered.is_parallel for plan in plans for step in plan.steps)
+
+
+@pytest.mark.parametrize("layer", ["workqueue"])  # omp, where it is there, is the default
+def test_many_callers_in_a_new_process(layer):
+    """numba's workqueue ends the process where two threads launch at once."""
+    code = "import test_threads; test_threads.hammer(8, 60)"
+    environment = os.environ | {"NUMBA_THREADING_LAYER": layer}
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=os.path.dirname(__file__),
+        env=environment,
+        capture_output=True,
+        text=True,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+# --- the number of threads
+
+
+def test_set_and_get():
+    before = einjit.get_num_threads()
+    try:
+        for n in {1, MOST}:
+            einjit.set_num_threads(n)
+            assert einjit.get_num_threads() == n == numba.get_num_threads()
+    finally:
+        einjit.set_num_threads(before)
+
+
+def test_a_with_block_gives_back_what_was():
+    before = einjit.get_num_threads()
+    with einjit.threads(1):
+        assert einjit.get_num_threads() == 1
+        with einjit.threads(MOST):
+            assert einjit.get_num_threads() == MOST
+        assert einjit.get_num_threads() == 1
+    assert einjit.get_num_threads() == before
+    with pytest.raises(KeyError), einjit.threads(1):
+        raise KeyError
+    assert einjit.get_num_threads() == before
+
+
+def test_the_number_belongs_to_the_python_thread():
+    seen = []
+    with einjit.threads(1):
+        other = threading.Thread(target=lambda: seen.append(einjit.get_num_threads()))
+        other.start()
+        other.join()
+    assert seen == [MOST]
+
+
+@pytest.mark.parametrize(
+    ("n", "error", "text"),
+    [
+        (0, OptionError, f"the number of threads must be from 1 to {MOST}, not 0"),
+        (-1, OptionError, f"the number of threads must be from 1 to {MOST}, not -1"),
+        (MOST + 1, OptionError, f"the number of threads must be from 1 to {MOST}, not {MOST + 1}"),
+        (1.0, ArgumentError, "the number of threads must be an int, not float"),
+        ("1", ArgumentError, "the number of threads must be an int, not str"),
+        (True, ArgumentError, "the number of threads must be an int, not bool"),
+        (None, ArgumentError, "the number of threads must be an int, not NoneType"),
+    ],
+)
+def test_numbers_that_cannot_be_set(n, error, text):
+    before = einjit.get_num_threads()
+    with pytest.raises(error) as caught:
+        einjit.set_num_threads(n)
+    assert str(caught.value) == text
+    with pytest.raises(error), einjit.threads(n):
+        pytest.fail("the block is not entered")
+    assert einjit.get_num_threads() == before
