@@ -38,8 +38,8 @@ class Registry:
 
     >>> import einjit, numpy as np
     >>> _ = einjit.einsum("ij,jk->ik", np.ones((2, 3)), np.ones((3, 4)))
-    >>> [kernel.source.nest.compute for kernel in einjit.registry["ij,jk->ik"]]
-    ['float64']
+    >>> {str(kernel.source.nest) for kernel in einjit.registry["ab,bc->ac"]}
+    {'ab,bc->ac'}
     """
 
     def __init__(self, limit: int = KERNELS) -> None:
@@ -125,7 +125,8 @@ class Registry:
         """The ready call of this key, if there is one."""
         found = self._calls.get(key)
         if found is not None:
-            self._counts["hits"] += 1
+            with self._lock:
+                self._counts["hits"] += 1
         return found
 
     def add(self, key: Hashable, plan: Plan) -> Callable[..., Any]:

@@ -12,10 +12,11 @@ from strategies import random_case
 import einjit
 from einjit.equation.operands import Layout, as_plain, packed
 from einjit.equation.parser import parse
+from einjit.kernel.native import MOST_POINTERS
 from einjit.plan.indices import Loops, arrange, inner_cost, simplify
 from einjit.plan.lowering import FEW_TILES, LONG_SUM, LOWERINGS, SPANS, TILES
 from einjit.plan.nest import STRIP
-from einjit.plan.path import STEP
+from einjit.plan.path import MOST_TOGETHER, STEP
 from einjit.plan.plan import CAST_FIRST, EARLY, make_plan
 
 
@@ -510,6 +511,16 @@ def test_steps_follow_one_another():
             assert optimize is not False or len(plan.steps) <= 2  # a split sum
             many += len(plan.steps) > 2
     assert many > 20
+
+
+@pytest.mark.parametrize("optimize", ["auto", False, "greedy"])
+def test_no_step_takes_more_operands_than_a_call_has_room_for(optimize):
+    for n in (MOST_TOGETHER, MOST_TOGETHER + 1, 150):
+        plan = plan_of(",".join("i" * n) + "->i", *[(3,)] * n, optimize=optimize)
+        assert max(len(step.inputs) for step in plan.steps) <= MOST_TOGETHER < MOST_POINTERS
+        assert (len(plan.steps) == 1) == (n == MOST_TOGETHER)
+        taken = [slot for step in plan.steps for slot in step.inputs]
+        assert sorted(taken) == list(range(n + len(plan.steps) - 1))
 
 
 # --- sums that are worth a step of their own

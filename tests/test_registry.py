@@ -102,6 +102,8 @@ def test_lookups(registry):
     assert computes(registry["q->"]) == ["int16"]
     for subscripts in ("ij,kj->ik", "ij->", "i->i", "", ","):
         assert subscripts not in registry
+    for nonsense in ("i->j", "i%", "->->", "i->ii", "\u00e9", "."):
+        assert nonsense not in registry
     assert None not in registry
     assert 1 not in registry
 

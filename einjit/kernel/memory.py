@@ -48,7 +48,7 @@ def put(typingctx: Any, address: Any, value: Any) -> Any:
     """Store a word."""
 
     def emit(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        builder.store(args[1], builder.inttoptr(args[0], ir.IntType(64).as_pointer()))
+        builder.store(args[1], builder.inttoptr(args[0], ir.IntType(64).as_pointer()), align=1)
         return context.get_dummy_value()
 
     return types.void(types.intp, types.intp), emit

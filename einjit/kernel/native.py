@@ -75,8 +75,11 @@ def find(process: int, args: int, n_args: int) -> int:
     """
     process = word(process + DATA)
     nothing = word(process + 8 * NONE)
+    if n_args > MOST_POINTERS or n_args < 1:
+        Py_IncRef(nothing)
+        return nothing
     text = word(args)
-    if n_args > MOST_POINTERS or n_args < 1 or word(text + TYPE) != word(process + 8 * STR):
+    if word(text + TYPE) != word(process + 8 * STR):
         Py_IncRef(nothing)
         return nothing
     key = room(KEY_WORDS)

@@ -26,7 +26,10 @@ MOST_TOGETHER = 32
 def choose_path(equation: Equation, extents: Sequence[int], optimize: Any) -> tuple[Path, str]:
     """The path and the reason for it."""
     path, reason = _chosen(equation, extents, optimize)
-    return _in_parts(path, len(equation.inputs)), reason
+    parts = _in_parts(path, len(equation.inputs))
+    if parts != path:
+        reason += f"; {MOST_TOGETHER} operands at a time"
+    return parts, reason
 
 
 def _chosen(equation: Equation, extents: Sequence[int], optimize: Any) -> tuple[Path, str]:

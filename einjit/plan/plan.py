@@ -205,8 +205,6 @@ class _Steps:
     def _contract(self, chosen: list[int], kept: Sequence[int], result: Layout, order: str) -> int:
         """Append the step, or two where a sum is split; the slot of the result."""
         slots = [self.slots[slot] for slot in chosen]
-        if result.size * np.dtype(result.dtype).itemsize > sys.maxsize:
-            raise ShapeError(f"a result of shape {result.shape} is larger than memory can be")
         row = [0] * len(self.extents)
         for index, stride in zip(kept, result.strides, strict=True):
             row[index] = stride if self.extents[index] > 1 else 0
@@ -222,6 +220,8 @@ class _Steps:
         moves = len(slots) == 1 and set(slots[0].term) == set(kept)
         view = Layout(result.shape, tuple(slots[0].strides[i] for i in kept), dtypes[0])
         viewable = moves and _serves(view, result, order)
+        if not viewable and result.size * np.dtype(result.dtype).itemsize > sys.maxsize:
+            raise ShapeError(f"a result of shape {result.shape} is larger than memory can be")
         for lowered in lower(Task(loops, dtypes, self.compute, moves, viewable)):
             if lowered.name == "view":
                 result = view

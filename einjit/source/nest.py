@@ -14,9 +14,9 @@ from einjit.plan.nest import BLOCK, STRIP, Nest
 from einjit.source.elements import ELEMENTS, added, product, read
 from einjit.source.writer import Writer
 
-NESTED = 4
-"""Loops of one kind that are nested before the rest are run as one loop over their joint extent:
-Python takes at most 20 nested blocks."""
+NESTED = 5
+"""Loops of one kind that are nested; of more, the outer ones are run as one over their joint
+extent: Python takes at most 20 nested blocks."""
 
 TERMS = 4
 """Terms of an index expression on one line."""
@@ -112,7 +112,7 @@ class _NestWriter:
     def _open_loops(self, stack: ExitStack, loops: list[int], role: str) -> None:
         """Nested loops; the outer ones of many are run as one loop over their joint extent."""
         whole = [i for i in loops if i != self.nest.span]
-        joint = whole[: max(0, len(loops) - NESTED)]
+        joint = whole[: len(loops) - NESTED + 1] if len(loops) > NESTED else []
         nested = [i for i in loops if i not in joint]
         if joint:
             extent = " * ".join(f"n_{index_name(i)}" for i in joint)

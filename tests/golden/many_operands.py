@@ -56,8 +56,7 @@ def contract(first, last, operands, sizes):
         total = float64(0)
         part = float64(0)
         terms = 0
-        for joint in range(n_a):  # contracted, jointly
-            a = joint
+        for a in range(n_a):  # contracted
             for b in range(n_b):  # contracted
                 for c in range(n_c):  # contracted
                     hoisted_1 = A[a * A_a + c * A_c] * D[b * D_b + c * D_c]
