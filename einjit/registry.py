@@ -38,8 +38,8 @@ class Registry:
 
     >>> import einjit, numpy as np
     >>> _ = einjit.einsum("ij,jk->ik", np.ones((2, 3)), np.ones((3, 4)))
-    >>> {str(kernel.source.nest) for kernel in einjit.registry["ab,bc->ac"]}
-    {'ab,bc->ac'}
+    >>> "ab,bc->ac" in einjit.registry
+    True
     """
 
     def __init__(self, limit: int = KERNELS) -> None:
