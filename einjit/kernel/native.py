@@ -27,6 +27,8 @@ from einjit.kernel.memory import (
     PyErr_Clear,
     PyEval_RestoreThread,
     PyEval_SaveThread,
+    PyThread_acquire_lock,
+    PyThread_release_lock,
     PyUnicode_AsUTF8AndSize,
     byte,
     call1,
@@ -51,8 +53,8 @@ BYTE_ORDER, TYPE_NUMBER = HEAD + 10, HEAD + 12
 ALIGNED, WRITEABLE = 0x100, 0x400
 NATIVE, NOT_APPLICABLE = ord("="), ord("|")
 
-# Words of a process: what calls share.
-CLOCK, HITS, NONE, STR, NDARRAY, NEW, SCALAR, SET_BASE, CALLS = range(9)
+# Words of a process: what calls share. LOCK, if there is one, is held during a parallel launch.
+CLOCK, HITS, NONE, STR, NDARRAY, NEW, SCALAR, SET_BASE, CALLS, LOCK = range(10)
 
 # Words of a block. After them: the output's shape, its strides in bytes, which operand the kernel
 # takes first, second and so on, and its sizes.
@@ -170,7 +172,12 @@ def run(block: int, args: int, n_args: int) -> int:
         if driver == 0:
             call4(kernel, (0, tiles, operands, sizes))
         else:
+            lock = word(process + 8 * LOCK)
+            if lock != 0:
+                PyThread_acquire_lock(lock, 1)
             call5(driver, (kernel, tiles, chunk, operands, sizes))
+            if lock != 0:
+                PyThread_release_lock(lock)
         PyEval_RestoreThread(thread)
     if word(block + 8 * AS_SCALAR) != 0 and not given:
         out = call1(word(process + 8 * SCALAR), (out,))
@@ -255,10 +262,17 @@ class Native:
     def hits(self, count: int) -> None:
         self.process[HITS] = count
 
+    def launch_in_turn(self) -> None:
+        """Let one large call run at a time: its lock is held while the GIL is not."""
+        if not self.process[LOCK]:
+            allocate = ctypes.pythonapi.PyThread_allocate_lock
+            allocate.restype, allocate.argtypes = ctypes.c_size_t, []
+            self.process[LOCK] = allocate()
+
     @staticmethod
     def _process(calls: dict[Any, Any] | None) -> Words:
         table = _numpy_api()
-        words = np.zeros(9, np.intp)
+        words = np.zeros(10, np.intp)
         words[NONE], words[STR], words[NDARRAY] = id(None), id(str), id(np.ndarray)
         # Places in numpy's C API table, the same since numpy 1.7.
         words[NEW], words[SCALAR], words[SET_BASE] = table[94], table[76], table[282]

@@ -3,6 +3,7 @@
 import functools
 from typing import Any
 
+import numba
 from numba import prange
 from numba.core import types
 
@@ -18,6 +19,11 @@ def drive(kernel, tiles, chunk, operands, sizes):  # type: ignore[no-untyped-def
     for task in prange((tiles + chunk - 1) // chunk):
         first = task * chunk
         call4(kernel, (first, minimum(tiles, first + chunk), operands, sizes))
+
+
+def launches_at_once() -> bool:
+    """Whether several threads may launch at once: `workqueue` ends a process that tries."""
+    return str(numba.threading_layer()) != "workqueue"
 
 
 @functools.cache
