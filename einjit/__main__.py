@@ -5,13 +5,14 @@ import json
 import os
 import platform
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from typing import Any
 
 import einjit
 from einjit.errors import EinjitError
 from einjit.explain import explain
+from einjit.kernel.cache import disk
 from einjit.settings import settings
 from einjit.source.elements import ELEMENTS
 from einjit.thread_count import get_num_threads
@@ -32,6 +33,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 2
     try:
         print(json.dumps(facts, indent=2) if arguments.json else text, flush=True)
+        return int(bool(facts.get("failed") or facts.get("damaged")))
     except BrokenPipeError:  # its reader, `head` say, has read enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return 0
@@ -42,7 +44,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser("einjit", description=description)
     parser.add_argument("--version", action="version", version=f"einjit {einjit.__version__}")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
-    for add in (_add_explain, _add_info):
+    for add in (_add_explain, _add_warmup, _add_cache, _add_info):
         command = add(commands)
         command.add_argument("--json", action="store_true", help="print JSON")
     return parser
@@ -100,6 +102,79 @@ def _explain(arguments: argparse.Namespace) -> tuple[dict[str, Any], str]:
     return found.to_dict(), found.text
 
 
+# ---------------------------------------------------------------- warmup
+
+
+def _add_warmup(commands: Any) -> argparse.ArgumentParser:
+    command: argparse.ArgumentParser = commands.add_parser(
+        "warmup",
+        help="compile ahead what a profile recorded, equations, or the usual forms",
+        description="Compile kernels ahead, so that later processes find them in the cache.",
+        epilog="example: einjit warmup profile.json",
+    )
+    command.add_argument(
+        "what", nargs="+", metavar="WHAT", help="a profile's path, 'common', or equations"
+    )
+    command.add_argument(
+        "--dtype", action="append", choices=ELEMENTS, metavar="DTYPE", help="of equations"
+    )
+    command.set_defaults(run=_warmup)
+    return command
+
+
+def _warmup(arguments: argparse.Namespace) -> tuple[dict[str, Any], str]:
+    one = arguments.what[0] if len(arguments.what) == 1 else None
+    listed = one is None or not (one == "common" or os.path.exists(one))
+    report = einjit.warmup(arguments.what if listed else one, dtype=arguments.dtype)
+    return asdict(report), str(report)
+
+
+# ---------------------------------------------------------------- cache
+
+
+def _add_cache(commands: Any) -> argparse.ArgumentParser:
+    command: argparse.ArgumentParser = commands.add_parser(
+        "cache",
+        help="the kernels on disk",
+        description="list, verify, prune or clear the kernels on disk, or show their folder.",
+    )
+    command.add_argument("action", choices=CACHE_ACTIONS)
+    command.set_defaults(run=_cache)
+    return command
+
+
+def _cache(arguments: argparse.Namespace) -> tuple[dict[str, Any], str]:
+    facts = CACHE_ACTIONS[arguments.action]()
+    return facts, "\n".join(
+        f"{name}  {value}" for name, value in facts.items() if not isinstance(value, dict)
+    ) or "\n".join(f"{name[:16]}  {text}" for name, text in facts["files"].items())
+
+
+def _cache_list() -> dict[str, Any]:
+    files = {}
+    for path, entry in disk().entries():
+        facts = {} if entry is None else {**entry.facts, **entry.key}
+        what = facts.get("nest") or facts.get("name") or facts.get("module")
+        dtypes = ", ".join(facts.get("dtypes", ()))
+        files[path.name] = f"{facts.get('kind', 'damaged'):6}  {what or ''}  {dtypes}".rstrip()
+    return {"files": files}
+
+
+def _cache_verify() -> dict[str, Any]:
+    found = list(disk().entries())
+    bad = [path.name for path, entry in found if entry is None]
+    return {"in order": len(found) - len(bad), "damaged": len(bad), **dict.fromkeys(bad, "damaged")}
+
+
+CACHE_ACTIONS: dict[str, Callable[[], dict[str, Any]]] = {
+    "list": _cache_list,
+    "verify": _cache_verify,
+    "prune": lambda: {"removed": disk().prune()},
+    "clear": lambda: {"removed": disk().clear()},
+    "dir": lambda: {"folder": str(disk().opened)},
+}
+
+
 # ---------------------------------------------------------------- info
 
 
@@ -128,6 +203,8 @@ def _info(arguments: argparse.Namespace) -> tuple[dict[str, Any], str]:
         "threads": get_num_threads(),
         "threading_layer": numba.threading_layer(),  # known once the threads were counted
         **asdict(settings),
+        "numba_settings": " ".join(map("=".join, settings.numba_settings)) or None,
+        "cache_dir": str(disk().opened),
     }
     return facts, "\n".join(f"{name:<15}  {value}" for name, value in facts.items())
 

@@ -11,6 +11,7 @@ from einjit.equation.operands import Layout, view_of
 from einjit.equation.parser import as_text, parse
 from einjit.errors import ArgumentError, EinjitError, ShapeError, in_call
 from einjit.plan.plan import Plan, make_plan
+from einjit.profile import recorder
 from einjit.registry import registry
 from einjit.request import HandToNumpy, Request, read_request, split_arguments, told
 from einjit.settings import settings
@@ -201,6 +202,8 @@ def _carry_out(request: Request) -> Any:
             order=request.order,
             optimize=request.optimize,
         )
+        if recorder.active:
+            recorder.note(request)
         call = registry.add(key, plan)
     result = call(request.subscripts, *request.operands, *direct)
     if request.out is None:

@@ -5,6 +5,8 @@ many threads ask. A call's key is what one call looks like (subscripts, dtypes, 
 options); it finds a callable with every decision made.
 """
 
+import os
+import sys
 import threading
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterator
@@ -88,6 +90,7 @@ class Registry:
         hits = self._counts["hits"] + (self._native.hits if self._native else 0)
         return {
             "compiled": self._counts["compiled"],
+            "loaded": self._counts["loaded"],
             "evicted": self._counts["evicted"],
             "seconds": self._seconds,
             "hits": hits,
@@ -107,18 +110,45 @@ class Registry:
             if self._native:
                 self._native.hits = 0
 
+    def forget_calls(self) -> None:
+        """Forget which calls are ready, but not the kernels: each is planned once more."""
+        with self._lock:
+            self._calls.clear()
+            self._uses.clear()
+
     # ------------------------------------------------------------ for the calls
+
+    @property
+    def keeps(self) -> bool:
+        """Whether what is compiled is kept on disk."""
+        with self._lock:
+            from einjit.kernel.cache import disk
+
+        return disk().writes
+
+    def holds(self, nest: Nest) -> bool:
+        """Whether a nest's kernel is loaded."""
+        return nest in self._kernels
+
+    def has_on_disk(self, nest: Nest) -> bool:
+        """Whether the cache has a nest's kernel."""
+        with self._lock:
+            from einjit.kernel.build import is_cached
+
+        return is_cached(write_source(nest))
 
     @property
     def native(self) -> "Native":
         """The compiled functions of the hot path; the first access compiles them."""
         if self._native is None:
-            from einjit.kernel.native import Native
+            with self._lock:  # the imports too: a fork must not come into one of them
+                from einjit.kernel.native import Native
+                from einjit.kernel.parallel import Threads
 
-            with self._lock:
                 if self._native is None:
-                    self._native = Native(self._calls)
-                    self.find = self._native.find
+                    native = Native(self._calls)
+                    self._threads = Threads(native, self._lock)
+                    self._native, self.find = native, native.find
         return self._native
 
     def get(self, key: Hashable) -> Callable[..., Any] | None:
@@ -134,7 +164,8 @@ class Registry:
 
         A key of None is that of a call too large to be kept.
         """
-        from einjit.kernel.call import ready
+        with self._lock:
+            from einjit.kernel.call import ready
 
         made = ready(plan, self.native, self.kernel)
         with self._lock:
@@ -147,16 +178,18 @@ class Registry:
         found = self._kernels.get(nest)
         if found is not None:
             return found
-        from einjit.kernel.build import Kernel
-
         with self._lock:
+            from einjit.kernel.build import Kernel
+
             found = self._kernels.get(nest)
             if found is None:
                 found = Kernel(write_source(nest))
                 found.last_use = self.native.clock
-                self._counts["compiled"] += 1
-                self._seconds += found.seconds
-                logger.info("compiled %r in %.0f ms", found, 1e3 * found.seconds)
+                what = "loaded" if found.from_cache else "compiled"
+                self._counts[what] += 1
+                self._seconds += 0.0 if found.from_cache else found.seconds
+                logger.info("%s %r in %.0f ms", what, found, 1e3 * found.seconds)
+                self._threads.wait()
                 self._kernels[nest] = found
                 if len(self._kernels) > self.limit:
                     self._evict()
@@ -199,3 +232,27 @@ class Registry:
 
 
 registry = Registry()
+
+
+def _hold_over_fork() -> None:
+    """Keep a fork from happening while another thread compiles: the child could never finish it."""
+    held: list[Any] = []  # what the forking thread holds beside the registry's lock
+
+    def before() -> None:
+        registry._lock.acquire()
+        module = sys.modules.get("numba.core.compiler_lock")
+        lock = getattr(module, "global_compiler_lock", None)
+        if lock is not None:
+            lock.acquire()
+            held.append(lock)
+
+    def after() -> None:
+        while held:
+            held.pop().release()
+        registry._lock.release()
+
+    if hasattr(os, "register_at_fork"):
+        os.register_at_fork(before=before, after_in_parent=after, after_in_child=after)
+
+
+_hold_over_fork()

@@ -70,7 +70,7 @@ def read_request(
     """The request a call makes; HandToNumpy where numpy has to do it."""
     if any(map(_is_foreign, (*operands, out))):
         raise HandToNumpy("an array of another library")
-    if any(isinstance(operand, np.ma.MaskedArray) for operand in operands):
+    if "numpy.ma" in sys.modules and any(map(np.ma.isMaskedArray, operands)):
         _warn("the mask of a masked array is ignored, as numpy.einsum ignores it")
     if out is not None and not isinstance(out, np.ndarray):
         raise ArgumentError(f"out must be an ndarray, not {type(out).__name__}")

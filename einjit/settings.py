@@ -2,26 +2,73 @@
 
 import logging
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 
+from einjit.errors import OptionError
+
 logger = logging.getLogger("einjit")
+
+CACHE_MODES = {"": "rw", "1": "rw", "ro": "ro", "0": "off"}
+CPUS = ("native", "generic")
+
+NUMBA_SETTINGS = (
+    "NUMBA_OPT",
+    "NUMBA_LOOP_VECTORIZE",
+    "NUMBA_SLP_VECTORIZE",
+    "NUMBA_ENABLE_AVX",
+    "NUMBA_CPU_NAME",
+    "NUMBA_CPU_FEATURES",
+    "NUMBA_BOUNDSCHECK",
+    "NUMBA_DEBUGINFO",
+    "NUMBA_FULL_TRACEBACKS",
+    "NUMBA_LLVM_REFPRUNE_PASS",
+    "NUMBA_LLVM_REFPRUNE_FLAGS",
+)
+"""Settings of numba's that change the code it makes."""
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """`EINJIT_STRICT=1`: raise where a call would fall back to numpy or warn.
+    """The environment of the process.
+
+    `EINJIT_CACHE_DIR`: the folder of the cache. `EINJIT_CACHE`: `1`, `ro` (read, never write) or
+    `0` (none). `EINJIT_CPU`: `native`, or `generic` for kernels that run on every CPU of the
+    architecture. `EINJIT_STRICT=1`: raise where a call would fall back to numpy or warn.
+    `EINJIT_RECORD`: the path of a profile that every call is noted in.
     `EINJIT_LOG`: a level of the standard library's logging, as in `EINJIT_LOG=debug`.
     """
 
+    cache_dir: str | None = None
+    cache: str = "rw"
+    cpu: str = "native"
     strict: bool = False
+    record: str | None = None
+    log: str | None = None
+    numba_settings: tuple[tuple[str, str], ...] = ()
 
     @classmethod
-    def from_environment(cls) -> "Settings":
-        level = os.environ.get("EINJIT_LOG")
-        if level:
-            logging.basicConfig()
-            logger.setLevel(level.upper())
-        return cls(strict=os.environ.get("EINJIT_STRICT", "0") not in ("", "0"))
+    def read(cls, environment: Mapping[str, str]) -> "Settings":
+        """The settings of an environment; OptionError for a value that is none."""
+        mode, cpu = environment.get("EINJIT_CACHE", "1"), environment.get("EINJIT_CPU", "native")
+        if mode not in CACHE_MODES:
+            raise OptionError(f"EINJIT_CACHE={mode!r} is none of '1', 'ro', '0'")
+        if cpu not in CPUS:
+            raise OptionError(f"EINJIT_CPU={cpu!r} is none of 'native', 'generic'")
+        return cls(
+            cache_dir=environment.get("EINJIT_CACHE_DIR") or None,
+            cache=CACHE_MODES[mode],
+            cpu=cpu,
+            strict=environment.get("EINJIT_STRICT", "0") not in ("", "0"),
+            record=environment.get("EINJIT_RECORD") or None,
+            log=environment.get("EINJIT_LOG") or None,
+            numba_settings=tuple((n, environment[n]) for n in NUMBA_SETTINGS if n in environment),
+        )
 
 
-settings = Settings.from_environment()
+settings = Settings.read(os.environ)
+logger.addHandler(logging.NullHandler())  # else what is logged without one goes to stderr
+
+if settings.log:
+    logging.basicConfig()
+    logger.setLevel(settings.log.upper())

@@ -3,6 +3,23 @@
 import functools
 import platform
 
+from einjit.settings import settings
+
+
+@functools.cache
+def cpu() -> tuple[str, str]:
+    """Name and features of the CPU compiled for, as LLVM spells them."""
+    asked = dict(settings.numba_settings)
+    if settings.cpu == "generic":
+        return "generic", ""
+    import llvmlite.binding
+
+    name = asked.get("NUMBA_CPU_NAME") or llvmlite.binding.get_host_cpu_name()
+    features = asked.get("NUMBA_CPU_FEATURES")
+    if features is None:
+        features = "" if name == "generic" else llvmlite.binding.get_host_cpu_features().flatten()
+    return name, features
+
 
 @functools.cache
 def converts_float16() -> bool:
@@ -13,11 +30,4 @@ def converts_float16() -> bool:
     """
     if platform.machine().lower() in ("aarch64", "arm64"):
         return True
-    import llvmlite.binding
-    import numba
-
-    if numba.config.CPU_FEATURES is not None:
-        return "+f16c" in numba.config.CPU_FEATURES
-    if numba.config.CPU_NAME == "generic":
-        return False
-    return bool(llvmlite.binding.get_host_cpu_features().get("f16c"))
+    return "+f16c" in cpu()[1].split(",")

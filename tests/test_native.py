@@ -1,6 +1,7 @@
 """Below Python: keys, bound calls, references, memory, and the launches that are Python's."""
 
 import gc
+import importlib
 import inspect
 import itertools
 import linecache
@@ -19,10 +20,9 @@ from strategies import DTYPES, Tagged, lay_out
 
 from einjit.equation.operands import Layout, packed
 from einjit.equation.parser import parse
-from einjit.kernel import native as native_module
 from einjit.kernel.call import Chain, Copy, Zeros, allocate, ready
-from einjit.kernel.native import KEY_WORDS, LONGEST_TEXT, MOST_POINTERS, Native
-from einjit.kernel.parallel import driver
+from einjit.kernel.layout import DRIVER, KEY_WORDS, LONGEST_TEXT, MOST_POINTERS
+from einjit.kernel.native import Native
 from einjit.plan.nest import Nest
 from einjit.plan.plan import CAST_FIRST, make_plan
 from einjit.registry import Registry, registry
@@ -46,7 +46,7 @@ def bind_sum(extent, *, release=False, tiles=1, shape=(), strides=(), scalar=Tru
     nest = Nest(((0,), ()), (False, False), ("float64", "float64"), "float64", 1)
     return NATIVE.bind_run(
         kernel=registry.kernel(nest),
-        driver=None,
+        time=0,
         tiles=tiles,
         chunk=1,
         release=release,
@@ -184,7 +184,7 @@ def test_the_longest_keys():
 
 
 def test_a_layout_of_arrays_that_is_not_known(monkeypatch):
-    monkeypatch.setattr(native_module, "SHAPE", native_module.STRIDES)
+    monkeypatch.setattr(Native, "_bind", lambda *args: lambda *operands: b"another layout")
     with pytest.raises(ImportError, match=r"^numpy .* lays out arrays in a way that einjit does"):
         Native({})
 
@@ -390,10 +390,12 @@ def test_every_tile_is_run_once():
     a, b = rng.standard_normal((65, 300)), rng.standard_normal(300)
     lowered = plan_of("ij,j->i", a, b).steps[0].lowered
     results = []
-    for runner, chunk in ((None, 1), (driver(), 1), (driver(), 7), (driver(), 65), (driver(), 99)):
+    registry._threads.fetch()
+    assert registry.native.process[DRIVER]
+    for weight, chunk in ((0, 1), (1, 1), (1, 7), (1, 65), (1, 99)):
         call = NATIVE.bind_run(
             kernel=registry.kernel(lowered.nest),
-            driver=runner,
+            time=weight,
             tiles=lowered.tiles,
             chunk=chunk,
             release=True,
@@ -606,7 +608,7 @@ def test_chains_leave_nothing_behind():
 def test_a_kernel_has_its_source_where_tracebacks_look():
     kernel = registry.kernel(plan_of("i->", np.ones(3)).steps[0].lowered.nest)
     source = kernel.source
-    module = sys.modules[source.module]
+    module = importlib.import_module(source.module)
     assert inspect.getsource(module.contract) in source.text
     assert linecache.getline(module.__file__, 1) == source.text.splitlines(keepends=True)[0]
     assert Path(module.__file__).name == f"<{source.module}>"

@@ -12,7 +12,7 @@ from strategies import random_case
 import einjit
 from einjit.equation.operands import Layout, as_plain, packed
 from einjit.equation.parser import parse
-from einjit.kernel.native import MOST_POINTERS
+from einjit.kernel.layout import MOST_POINTERS
 from einjit.plan.indices import Loops, arrange, inner_cost, simplify
 from einjit.plan.lowering import FEW_TILES, LONG_SUM, LOWERINGS, SPANS, TILES
 from einjit.plan.nest import STRIP

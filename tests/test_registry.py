@@ -14,6 +14,8 @@ from einjit import api
 from einjit.equation.operands import Layout
 from einjit.equation.parser import parse
 from einjit.kernel import build
+from einjit.kernel import compile as compiler
+from einjit.kernel.cache import Cache
 from einjit.plan.plan import make_plan
 from einjit.registry import KERNELS, Registry
 
@@ -26,6 +28,7 @@ def registry(monkeypatch):
     """An empty registry that `api.einsum` uses."""
     SHARED.clear()
     SHARED.limit = KERNELS
+    monkeypatch.setattr(build, "disk", lambda: Cache(None, "off"))
     monkeypatch.setattr(api, "registry", SHARED)
     return SHARED
 
@@ -143,7 +146,8 @@ def test_iteration_is_over_what_was_there(registry):
 
 
 def test_stats(registry, compiled):
-    nothing = {"compiled": 0, "evicted": 0, "seconds": 0, "hits": 0, "misses": 0, "fallbacks": {}}
+    counts = dict.fromkeys(("compiled", "loaded", "evicted", "hits", "misses"), 0)
+    nothing = {**counts, "seconds": 0, "fallbacks": {}}
     assert registry.stats() == nothing
     a = vector("int32")
     for _ in range(3):
@@ -160,7 +164,7 @@ def test_stats(registry, compiled):
     assert seconds > 0
     name = np.dtype("longdouble").name
     fallbacks = {f"dtype {name}": 2}
-    expected = {"compiled": 2, "evicted": 0, "hits": 4, "misses": 4, "fallbacks": fallbacks}
+    expected = {**counts, "compiled": 2, "hits": 4, "misses": 4, "fallbacks": fallbacks}
     assert stats == expected
     assert len(compiled) == 2
     registry.clear()
@@ -365,7 +369,7 @@ def test_a_failing_compile_leaves_nothing_behind(registry, monkeypatch):
     assert registry.native  # compiled before the compiler fails
     before = set(sys.modules), set(linecache.cache)
     with monkeypatch.context() as patch:
-        patch.setattr(build, "compile_c", fail)
+        patch.setattr(compiler, "_compiled", fail)
         for _ in range(2):
             with pytest.raises(RuntimeError, match="no compiler today"):
                 api.einsum("i->", a)
@@ -386,7 +390,7 @@ def test_a_failing_compile_does_not_keep_the_lock(registry, monkeypatch):
 
     assert registry.native
     with monkeypatch.context() as patch:
-        patch.setattr(build, "compile_c", fail)
+        patch.setattr(compiler, "_compiled", fail)
         with pytest.raises(RuntimeError):
             api.einsum("i->", vector("uint32"))
     in_threads(2, lambda number: api.einsum("i->", vector("uint32")))

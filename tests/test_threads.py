@@ -190,7 +190,7 @@ def test_8_threads_of_200_calls_compile_each_kernel_once():
     stats = einjit.registry.stats()
     plans = [plan_of(*call) for call in calls[:-1]]
     nests = {step.lowered.nest for plan in plans for step in plan.steps} - {None}
-    assert stats["compiled"] == len(einjit.registry) == len(nests)
+    assert stats["compiled"] + stats["loaded"] == len(einjit.registry) == len(nests)
     assert {kernel.source.nest for kernel in einjit.registry} == nests
     assert stats["hits"] + stats["misses"] + sum(stats["fallbacks"].values()) == 8 * 200
     assert any(step.lowered.is_parallel for plan in plans for step in plan.steps)

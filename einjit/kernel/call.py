@@ -9,7 +9,6 @@ import numpy as np
 from einjit.equation.operands import Array, Layout
 from einjit.kernel.build import Kernel
 from einjit.kernel.native import Native
-from einjit.kernel.parallel import driver, launches_at_once
 from einjit.plan.nest import Nest
 from einjit.plan.plan import Plan, Step
 
@@ -45,14 +44,11 @@ def _launch(step: Step, native: Native, kernel: Callable[[Nest], Kernel], scalar
         index_strides = dict(zip(lowered.loops.indices, lowered.loops.strides[0], strict=True))
         return Copy(result, tuple(index_strides[(i,)] for i in step.kept), scalar)
     built = kernel(lowered.nest)
-    parallel = driver() if lowered.is_parallel else None
-    if parallel and not launches_at_once():
-        native.launch_in_turn()
     return native.bind_run(
         kernel=built,
-        driver=parallel,
         tiles=lowered.tiles,
         chunk=-(-lowered.tiles // TASKS),
+        time=int(lowered.time) if lowered.is_parallel else 0,
         release=lowered.time >= RELEASE_TIME,
         order=lowered.order,
         dtype=dtype,

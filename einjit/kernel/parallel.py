@@ -1,37 +1,104 @@
-"""Threads: one parallel loop over tiles serves every kernel."""
+"""Threads: when large calls begin to share their tiles out, and over which layer.
 
-import functools
-from typing import Any
+numba's threads are there when numba is, and importing it takes longer than many a call. So large
+calls run in one thread until what they could have saved has come near to what the import costs: a
+process never waits for threads much longer than they are worth (the ski rental problem).
+"""
 
-import numba
-from numba import prange
-from numba.core import types
+import ctypes
+import os
+import sys
+import threading
+import weakref
+from typing import TYPE_CHECKING
 
-from einjit.kernel.build import compile_c, compile_parallel
-from einjit.kernel.intrinsics import minimum
-from einjit.kernel.memory import call4
+from einjit.kernel.build import Builtin
+from einjit.settings import logger
 
-DRIVER = types.void(types.intp, types.intp, types.intp, types.intp, types.intp)
+if TYPE_CHECKING:
+    from einjit.kernel.native import Native
 
+IMPORT_PATIENCE = 200_000_000
+"""Nanoseconds of large calls in one thread before numba is imported for its threads."""
 
-def drive(kernel, tiles, chunk, operands, sizes):  # type: ignore[no-untyped-def]
-    """Run `chunk` tiles an iteration. Which thread runs which changes no bit of the result."""
-    for task in prange((tiles + chunk - 1) // chunk):
-        first = task * chunk
-        call4(kernel, (first, minimum(tiles, first + chunk), operands, sizes))
+LAUNCH_PATIENCE = 10_000_000
+"""The same where numba is imported already: what launching its threads takes."""
 
-
-def launches_at_once() -> bool:
-    """Whether several threads may launch at once: `workqueue` ends a process that tries."""
-    return str(numba.threading_layer()) != "workqueue"
+NEVER = sys.maxsize
+"""Patience of a process that must not launch threads."""
 
 
-@functools.cache
-def driver() -> Any:
-    """The parallel loop, compiled when the first large call wants it."""
-    parallel = compile_parallel(drive, DRIVER)
+class Threads:
+    """The parallel loop of a process, fetched when large calls have waited long enough for it."""
 
-    def enter(kernel, tiles, chunk, operands, sizes):  # type: ignore[no-untyped-def]
-        parallel(kernel, tiles, chunk, operands, sizes)
+    def __init__(self, native: "Native", registry_lock: threading.RLock) -> None:
+        self._native = weakref.proxy(native)
+        self._registry_lock = registry_lock
+        self._driver: Builtin | None = None
+        self._forbidden = False
+        self._lock = 0
+        self.wait()
+        if hasattr(os, "register_at_fork"):
+            method = weakref.WeakMethod(self._after_fork)
+            os.register_at_fork(after_in_child=lambda: (method() or bool)())
 
-    return compile_c(enter, DRIVER)
+    def wait(self) -> None:
+        """Begin to count what large calls could save, if there is no parallel loop yet."""
+        if self._driver is None and not self._forbidden:
+            patience = LAUNCH_PATIENCE if "numba" in sys.modules else IMPORT_PATIENCE
+            self._share(0, patience)
+
+    def fetch(self) -> None:
+        """Launch numba's threads and load the parallel loop, or compile it."""
+        with self._registry_lock:  # no fork comes into the imports
+            if self._driver is not None or self._forbidden:
+                return
+            self._share(0, NEVER)  # whatever happens: not twice
+            try:
+                layer = _launch()
+                self._driver = Builtin("drive")
+                if layer == "workqueue":
+                    self._lock = ctypes.pythonapi.PyThread_allocate_lock()
+                self._share(self._driver.address, NEVER)
+                logger.info("threads: %s", layer)
+            except Exception as problem:  # threads are a gain, not a need
+                logger.warning("threads: none, calls run in one: %s", problem)
+
+    def _share(self, driver: int, patience: int) -> None:
+        self._native.share_threads(driver, wake=self.fetch, patience=patience, lock=self._lock)
+
+    def _after_fork(self) -> None:
+        """In a child: one thread for good where the layer cannot launch there.
+
+        GNU OpenMP ends a child that launches after its parent did, whoever's launch it was; tbb
+        hangs in one that was forked during a launch.
+        """
+        launched = getattr(sys.modules.get("numba.np.ufunc.parallel"), "_is_initialized", False)
+        if not launched:
+            return
+        import numba
+
+        layer = numba.threading_layer()
+        self._forbidden = layer == "omp" or (layer == "tbb" and self._native.launching)
+        self._native.launching = False
+        self._lock = self._lock and ctypes.pythonapi.PyThread_allocate_lock()
+        if self._forbidden:
+            self._share(0, NEVER)
+        elif self._driver is not None:
+            self._share(self._driver.address, NEVER)
+
+
+ctypes.pythonapi.PyThread_allocate_lock.restype = ctypes.c_size_t
+ctypes.pythonapi.PyThread_allocate_lock.argtypes = []
+
+
+def _launch() -> str:
+    """Launch numba's threads and enter the symbols that parallel code needs; the layer's name."""
+    import numba
+    from numba.core.registry import cpu_target
+    from numba.core.runtime import rtsys
+    from numba.np.ufunc import parallel
+
+    parallel._launch_threads()
+    rtsys.initialize(cpu_target.target_context)
+    return str(numba.threading_layer())

@@ -10,6 +10,8 @@ from einjit.source.writer import Writer
 
 CODEGEN = 1
 """Version of the generator, written into each module: other text, other number, other kernel."""
+PACKAGE = "einjit.generated"
+"""The package of the generated modules."""
 
 INTRINSICS = ("minimum", "narrow", "pointer", "scratch", "times", "widen")
 """What generated source may call, from `einjit.kernel.intrinsics`."""
@@ -24,11 +26,15 @@ class Source:
 
     @property
     def module(self) -> str:
-        digest = sha256(self.text.encode()).hexdigest()[:16]
-        return f"einjit.generated.{self.nest.kind}_{digest}"
+        return module_name(self.nest.kind, self.text)
 
     def __str__(self) -> str:
         return self.text
+
+
+def module_name(kind: str, text: str) -> str:
+    """The name of the module of a text: a word for people, and a digest of the text."""
+    return f"{PACKAGE}.{kind}_{sha256(text.encode()).hexdigest()[:16]}"
 
 
 def write_source(nest: Nest) -> Source:

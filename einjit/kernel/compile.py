@@ -1,0 +1,130 @@
+"""Compile: the one place that hands functions to numba."""
+
+import contextlib
+import importlib
+import sys
+import threading
+from collections.abc import Iterator, Sequence
+from importlib.util import find_spec
+from types import ModuleType
+from typing import Any
+
+import numba
+from numba import cfunc, njit
+from numba.core import types
+from numba.core.compiler import Compiler, CompilerBase
+from numba.core.compiler_machinery import PassManager
+from numba.core.typed_passes import (
+    NativeLowering,
+    NoPythonBackend,
+    NopythonTypeInference,
+    PreLowerStripPhis,
+)
+from numba.core.untyped_passes import (
+    FixupArgs,
+    IRProcessing,
+    ReconstructSSA,
+    TranslateByteCode,
+)
+
+from einjit.kernel import hot
+from einjit.kernel.load import Code, needs_of
+from einjit.kernel.modules import enter, module_of
+from einjit.settings import settings
+from einjit.source.module import Source
+
+WORDS = types.CPointer(types.intp)
+
+NEST = types.void(types.intp, types.intp, WORDS, WORDS)
+"""(first tile, past the last, addresses of the operands, sizes)"""
+
+BUILTIN = types.intp(types.intp, types.intp, types.intp)
+"""(bound object, arguments, their number), as CPython calls a METH_FASTCALL function"""
+
+DRIVER = types.void(types.intp, types.intp, types.intp, types.intp, types.intp)
+"""(kernel, tiles, tiles an iteration, addresses of the operands, sizes)"""
+
+if settings.cpu == "generic":
+    numba.config.CPU_NAME, numba.config.CPU_FEATURES = "generic", ""
+
+
+@contextlib.contextmanager
+def _blas_is_there() -> Iterator[None]:
+    """Answer numba's question at import, whether scipy has a BLAS, without importing scipy.linalg.
+
+    The import would take 0.2 s, half of a process's first compilation, and no kernel of einjit's
+    needs it; where numba does use BLAS it imports it again. With other threads about, which might
+    be importing scipy themselves, nothing is done.
+    """
+    name = "scipy.linalg.cython_blas"
+    asked = name in sys.modules or "numba.np.arraymath" in sys.modules
+    if asked or threading.active_count() > 1 or find_spec("scipy") is None:
+        yield
+        return
+    sys.modules[name] = ModuleType(name)
+    try:
+        yield
+    finally:
+        del sys.modules[name]
+
+
+with _blas_is_there():
+    importlib.import_module("numba.np.arraymath")
+
+
+class Loops(CompilerBase):  # type: ignore[misc]
+    """numba's pipeline without the passes that loops over pointers have no use for: closures,
+    rewrites, inlining, parallel analysis. It takes a sixth off the time of a kernel."""
+
+    def define_pipelines(self) -> list[PassManager]:
+        """One pipeline: bytecode, types, LLVM."""
+        manager = PassManager("loops")
+        for stage in (
+            TranslateByteCode,
+            FixupArgs,
+            IRProcessing,
+            ReconstructSSA,
+            NopythonTypeInference,
+            PreLowerStripPhis,
+            NativeLowering,
+            NoPythonBackend,
+        ):
+            manager.add_pass(stage, stage.__name__)
+        manager.finalize()
+        return [manager]
+
+
+def compile_nest(source: Source, fastmath: Sequence[str]) -> Code:
+    """The kernel of a generated module."""
+    module = module_of(source)
+    code = _compiled(module.contract, NEST, set(fastmath), Loops)
+    enter(module, source.text)  # once it has compiled
+    return code
+
+
+def compile_hot(name: str) -> Code:
+    """A function of the module `hot`; the parallel loop is compiled by numba's parallel backend."""
+    if name != "drive":
+        return _compiled(getattr(hot, name), BUILTIN, pipeline=Loops)
+    parallel = njit(DRIVER, parallel=True, error_model="numpy")(hot.drive)
+
+    def enter(kernel, tiles, chunk, operands, sizes):  # type: ignore[no-untyped-def]
+        parallel(kernel, tiles, chunk, operands, sizes)
+
+    return _compiled(enter, DRIVER)
+
+
+def _compiled(
+    function: Any, signature: Any, fastmath: Any = False, pipeline: Any = Compiler
+) -> Code:
+    """A function with the C calling convention, as an object file."""
+    options = {"fastmath": fastmath, "error_model": "numpy", "pipeline_class": pipeline}
+    compiled = cfunc(signature, **options)(function)
+    library = compiled._library
+    module = library._final_module
+    declared = [f.name for f in module.functions if f.is_declaration]
+    declared += [v.name for v in module.global_variables if v.is_declaration]
+    # Where numba had compiled before this module set the generic CPU, it goes on with its own.
+    keep = settings.cpu != "generic" or not library.codegen._tm_features
+    code = bytes(library._get_compiled_object())
+    return Code(code, compiled.native_name, needs_of(declared), keep)

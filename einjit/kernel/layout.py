@@ -1,0 +1,31 @@
+"""What the compiled hot path and the Python that prepares it agree on: offsets and words.
+
+The offsets are those of the C structures that numpy's and Python's C API make public
+(`PyArrayObject_fields`, `PyArray_Descr`), which every compiled extension relies on.
+"""
+
+# Offsets in C structures, in bytes. PyObject_HEAD ends with the type.
+HEAD = object.__basicsize__
+TYPE = HEAD - 8
+DATA, NDIM, SHAPE, STRIDES, DESCR, FLAGS = (HEAD + at for at in (0, 8, 16, 24, 40, 48))
+BYTE_ORDER, TYPE_NUMBER = HEAD + 10, HEAD + 12
+ALIGNED, WRITEABLE = 0x100, 0x400
+NATIVE, NOT_APPLICABLE = ord("="), ord("|")
+
+# Words of a process: what calls share. DRIVER is the parallel loop's address, 0 until it is there;
+# DEBT the nanoseconds spent without it, and WAKE is called when they are more than PATIENCE; LOCK
+# is held during a launch where the threading layer takes one at a time, else 0; ACTIVE counts the
+# launches under way.
+CLOCK, HITS, NONE, STR, NDARRAY, NEW, SCALAR, SET_BASE, CALLS = range(9)
+DRIVER, DEBT, PATIENCE, WAKE, LOCK, ACTIVE, PROCESS_WORDS = range(9, 16)
+
+# Words of a block: what is constant for a call. TIME is one thread's nanoseconds where more threads
+# are worth their launch, else 0; RELEASE says whether the GIL is given back meanwhile. Behind them:
+# the output's shape, its strides in bytes, which operand the kernel takes first, second and so on,
+# and its sizes.
+PROCESS, KERNEL, TILES, CHUNK, TIME, RELEASE, USAGE, N_INPUTS = range(8)
+OUT_DESCR, OUT_NDIM, AS_SCALAR, HEADER = range(8, 12)
+
+LONGEST_TEXT = 1024
+KEY_WORDS = 2048
+MOST_POINTERS = 64
