@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 IMPORT_PATIENCE = 200_000_000
 """Nanoseconds of large calls in one thread before numba is imported for its threads."""
 
-LAUNCH_PATIENCE = 10_000_000
+LAUNCH_PATIENCE = 50_000_000
 """The same where numba is imported already: what launching its threads takes."""
 
 NEVER = sys.maxsize
