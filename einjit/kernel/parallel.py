@@ -37,6 +37,7 @@ class Threads:
         self._driver: Builtin | None = None
         self._forbidden = False
         self._lock = 0
+        self._wake = self.fetch  # one object: compiled code calls it by its address
         self.wait()
         if hasattr(os, "register_at_fork"):
             method = weakref.WeakMethod(self._after_fork)
@@ -65,7 +66,7 @@ class Threads:
                 logger.warning("threads: none, calls run in one: %s", problem)
 
     def _share(self, driver: int, patience: int) -> None:
-        self._native.share_threads(driver, wake=self.fetch, patience=patience, lock=self._lock)
+        self._native.share_threads(driver, wake=self._wake, patience=patience, lock=self._lock)
 
     def _after_fork(self) -> None:
         """In a child: one thread for good where the layer cannot launch there.
