@@ -16,9 +16,10 @@ from einjit.equation.equation import Equation
 from einjit.equation.parser import parse
 from einjit.errors import SubscriptsError
 from einjit.plan.nest import Nest
+from einjit.plan.packed import Macrokernel, Move, Packed
 from einjit.plan.plan import Plan
 from einjit.settings import logger
-from einjit.source.module import write_source
+from einjit.source.module import Structure, write_source
 
 if TYPE_CHECKING:
     from einjit.kernel.build import Kernel
@@ -48,8 +49,9 @@ class Registry:
         self.limit = limit
         self.find: Callable[..., Any] = _find_nothing
         self._calls: dict[Hashable, Callable[..., Any]] = {}
-        self._kernels: dict[Nest, Kernel] = {}
-        self._uses: dict[Hashable, tuple[Equation, list[Nest]]] = {}
+        self._kernels: dict[Nest | Packed, Kernel] = {}
+        self._shared: dict[Macrokernel | Move, Kernel] = {}
+        self._uses: dict[Hashable, tuple[Equation, list[Nest | Packed]]] = {}
         self._lock = threading.RLock()
         self._native: Native | None = None
         self._counts: Counter[str] = Counter()
@@ -103,6 +105,7 @@ class Registry:
         with self._lock:
             self._calls.clear()
             self._kernels.clear()
+            self._shared.clear()
             self._uses.clear()
             self._counts.clear()
             self._fallbacks.clear()
@@ -126,11 +129,11 @@ class Registry:
 
         return disk().writes
 
-    def holds(self, nest: Nest) -> bool:
+    def holds(self, nest: Nest | Packed) -> bool:
         """Whether a nest's kernel is loaded."""
         return nest in self._kernels
 
-    def has_on_disk(self, nest: Nest) -> bool:
+    def has_on_disk(self, nest: Nest | Packed) -> bool:
         """Whether the cache has a nest's kernel."""
         with self._lock:
             from einjit.kernel.build import is_cached
@@ -167,33 +170,48 @@ class Registry:
         with self._lock:
             from einjit.kernel.call import ready
 
-        made = ready(plan, self.native, self.kernel)
+        made = ready(plan, self.native, self.kernel, self.shared)
         with self._lock:
             self._counts["misses"] += 1
             self._keep(key, plan, made)
         return made
 
-    def kernel(self, nest: Nest) -> "Kernel":
-        """The compiled kernel of a nest."""
+    def kernel(self, nest: Nest | Packed) -> "Kernel":
+        """The compiled kernel of a nest or a packed contraction."""
         found = self._kernels.get(nest)
         if found is not None:
             return found
         with self._lock:
-            from einjit.kernel.build import Kernel
-
             found = self._kernels.get(nest)
             if found is None:
-                found = Kernel(write_source(nest))
-                found.last_use = self.native.clock
-                what = "loaded" if found.from_cache else "compiled"
-                self._counts[what] += 1
-                self._seconds += 0.0 if found.from_cache else found.seconds
-                logger.info("%s %r in %.0f ms", what, found, 1e3 * found.seconds)
-                self._threads.wait()
+                found = self._built(nest)
+                self._counts["loaded" if found.from_cache else "compiled"] += 1
                 self._kernels[nest] = found
                 if len(self._kernels) > self.limit:
                     self._evict()
         return found
+
+    def shared(self, part: Macrokernel | Move) -> "Kernel":
+        """The compiled code that many kernels call."""
+        found = self._shared.get(part)
+        if found is not None:
+            return found
+        with self._lock:
+            found = self._shared.get(part)
+            if found is None:
+                found = self._shared[part] = self._built(part)
+        return found
+
+    def _built(self, structure: Structure) -> "Kernel":
+        from einjit.kernel.build import Kernel
+
+        built = Kernel(write_source(structure))
+        built.last_use = self.native.clock
+        self._seconds += 0.0 if built.from_cache else built.seconds
+        what = "loaded" if built.from_cache else "compiled"
+        logger.info("%s %r in %.0f ms", what, built, 1e3 * built.seconds)
+        self._threads.wait()
+        return built
 
     def fell_back(self, reason: str) -> None:
         """Count a call that is handed to numpy."""

@@ -1,7 +1,9 @@
 """Facts of the CPU that kernels are compiled for."""
 
 import functools
+import os
 import platform
+from pathlib import Path
 
 from einjit.settings import settings
 
@@ -31,3 +33,42 @@ def converts_float16() -> bool:
     if platform.machine().lower() in ("aarch64", "arm64"):
         return True
     return "+f16c" in cpu()[1].split(",")
+
+
+@functools.cache
+def vector_bytes() -> int:
+    """Bytes of the target's vector registers."""
+    features = cpu()[1].split(",")
+    if "+avx512f" in features and "+avx512vl" in features:
+        return 64
+    return 32 if "+avx2" in features else 16
+
+
+@functools.cache
+def vector_registers() -> int:
+    """Vector registers of the target."""
+    wide = vector_bytes() == 64 or platform.machine().lower() in ("aarch64", "arm64")
+    return 32 if wide else 16
+
+
+@functools.cache
+def cores() -> int:
+    """Cores that this process may run on."""
+    affinity = getattr(os, "sched_getaffinity", None)
+    return len(affinity(0)) if affinity else os.cpu_count() or 1
+
+
+@functools.cache
+def caches() -> tuple[int, int]:
+    """Bytes of a core's L1 data cache and L2 cache, as the system tells; else usual ones."""
+    found = {1: 32 << 10, 2: 512 << 10}
+    for folder in sorted(Path("/sys/devices/system/cpu/cpu0/cache").glob("index*")):
+        try:
+            level, kind, size = (
+                (folder / name).read_text().strip() for name in ("level", "type", "size")
+            )
+            if kind != "Instruction" and int(level) in found:
+                found[int(level)] = int(size.rstrip("K")) << 10
+        except (OSError, ValueError):
+            continue
+    return found[1], found[2]

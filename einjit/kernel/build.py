@@ -114,7 +114,7 @@ def environment() -> Key:
     name, features = cpu()
     return {
         "codegen": CODEGEN,
-        "primitives": _digest("intrinsics", "memory", "compile"),
+        "primitives": _digest("intrinsics", "memory", "vectors", "compile"),
         "python": sys.implementation.cache_tag,
         "system": f"{sys.platform} {platform.machine()}",
         "numba": _version("numba"),

@@ -7,9 +7,11 @@ from typing import Any
 import numpy as np
 
 from einjit.equation.operands import Array, Layout
+from einjit.kernel.arena import arena
 from einjit.kernel.build import Kernel
 from einjit.kernel.native import Native
 from einjit.plan.nest import Nest
+from einjit.plan.packed import Macrokernel, Move, Packed
 from einjit.plan.plan import Plan, Step
 
 Launch = Callable[..., Any]
@@ -22,17 +24,30 @@ TASKS = 128
 """Iterations of the parallel loop that the tiles of a large call are dealt out in."""
 
 
-def ready(plan: Plan, native: Native, kernel: Callable[[Nest], Kernel]) -> Launch:
-    """Bind a plan to its kernels, which `kernel` compiles or finds."""
+def ready(
+    plan: Plan,
+    native: Native,
+    kernel: Callable[[Nest | Packed], Kernel],
+    shared: Callable[[Macrokernel | Move], Kernel],
+) -> Launch:
+    """Bind a plan to its kernels, which `kernel` compiles or finds, and `shared` their parts."""
     last = plan.steps[-1]
     scalar = plan.result.shape == ()
-    launches = [_launch(step, native, kernel, scalar and step is last) for step in plan.steps]
+    launches = [
+        _launch(step, native, kernel, shared, scalar and step is last) for step in plan.steps
+    ]
     if len(launches) == 1 and not any(plan.cast):
         return launches[0]
     return Chain(len(plan.operands), plan.cast, plan.result.dtype, plan.steps, launches)
 
 
-def _launch(step: Step, native: Native, kernel: Callable[[Nest], Kernel], scalar: bool) -> Launch:
+def _launch(
+    step: Step,
+    native: Native,
+    kernel: Callable[[Nest | Packed], Kernel],
+    shared: Callable[[Macrokernel | Move], Kernel],
+    scalar: bool,
+) -> Launch:
     lowered, result = step.lowered, step.result
     dtype = np.dtype(result.dtype)
     strides = tuple(stride * dtype.itemsize for stride in result.strides)
@@ -44,6 +59,8 @@ def _launch(step: Step, native: Native, kernel: Callable[[Nest], Kernel], scalar
         index_strides = dict(zip(lowered.loops.indices, lowered.loops.strides[0], strict=True))
         return Copy(result, tuple(index_strides[(i,)] for i in step.kept), scalar)
     built = kernel(lowered.nest)
+    parts = [shared(part) for part in lowered.nest.needs]
+    addresses = [part.address for part in parts] + [arena().address] * bool(parts)
     return native.bind_run(
         kernel=built,
         tiles=lowered.tiles,
@@ -54,8 +71,9 @@ def _launch(step: Step, native: Native, kernel: Callable[[Nest], Kernel], scalar
         dtype=dtype,
         shape=result.shape,
         strides=strides,
-        sizes=lowered.sizes,
+        sizes=(*addresses, *lowered.sizes),
         scalar=scalar,
+        parts=parts,
     )
 
 

@@ -97,7 +97,9 @@ class Loops(CompilerBase):  # type: ignore[misc]
 def compile_nest(source: Source, fastmath: Sequence[str]) -> Code:
     """The kernel of a generated module."""
     module = module_of(source)
-    code = _compiled(module.contract, NEST, set(fastmath), Loops)
+    arguments = getattr(source.nest, "arguments", ())
+    signature = types.void(*[types.intp] * len(arguments)) if arguments else NEST
+    code = _compiled(module.contract, signature, set(fastmath), Loops)
     enter(module, source.text)  # once it has compiled
     return code
 

@@ -29,3 +29,6 @@ OUT_DESCR, OUT_NDIM, AS_SCALAR, HEADER = range(8, 12)
 LONGEST_TEXT = 1024
 KEY_WORDS = 2048
 MOST_POINTERS = 64
+
+SLOT_HEADER = 64
+"""Bytes of an arena's slot before its room: the lock, and what keeps the room at a line's start."""

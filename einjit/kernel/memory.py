@@ -9,6 +9,8 @@ from llvmlite import ir
 from numba.core import cgutils, types
 from numba.extending import intrinsic
 
+from einjit.kernel.layout import SLOT_HEADER
+
 
 def _load(bits: int) -> Any:
     @intrinsic
@@ -40,7 +42,7 @@ def _call(n: int) -> Any:
 
 
 word, half_word, byte = _load(64), _load(32), _load(8)
-call1, call2, call4, call5, call8 = (_call(n) for n in (1, 2, 4, 5, 8))
+call1, call2, call4, call5, call8, call11 = (_call(n) for n in (1, 2, 4, 5, 8, 11))
 
 
 @intrinsic
@@ -67,6 +69,56 @@ def room(typingctx: Any, n: Any) -> Any:
         return builder.ptrtoint(where, ir.IntType(64))
 
     return types.intp(types.literal(count)), emit
+
+
+@intrinsic
+def take(typingctx: Any, slots: Any) -> Any:
+    """The address of a free slot's room, from now on the caller's; waits while none is free.
+
+    `slots` is the address of `arena.Arena`'s words.
+    """
+    word_type = ir.IntType(64)
+
+    def emit(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        words = builder.inttoptr(args[0], word_type.as_pointer())
+        n, first, step = (
+            builder.load(builder.gep(words, [ir.Constant(word_type, i)])) for i in range(3)
+        )
+        before = builder.block
+        attempt = builder.append_basic_block("attempt")
+        taken = builder.append_basic_block("taken")
+        builder.branch(attempt)
+        builder.position_at_end(attempt)
+        number = builder.phi(word_type)
+        number.add_incoming(ir.Constant(word_type, 0), before)
+        slot = builder.add(first, builder.mul(number, step))
+        lock = builder.inttoptr(slot, word_type.as_pointer())
+        free, held = ir.Constant(word_type, 0), ir.Constant(word_type, 1)
+        done = builder.extract_value(
+            builder.cmpxchg(lock, free, held, "acquire", "monotonic"), 1
+        )
+        after = builder.add(number, held)
+        after = builder.select(builder.icmp_signed("<", after, n), after, free)
+        number.add_incoming(after, attempt)
+        builder.cbranch(done, taken, attempt)
+        builder.position_at_end(taken)
+        return builder.add(slot, ir.Constant(word_type, SLOT_HEADER))
+
+    return types.intp(types.intp), emit
+
+
+@intrinsic
+def give(typingctx: Any, room_: Any) -> Any:
+    """Give a slot back, by the address that `take` gave."""
+    word_type = ir.IntType(64)
+
+    def emit(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        slot = builder.sub(args[0], ir.Constant(word_type, SLOT_HEADER))
+        lock = builder.inttoptr(slot, word_type.as_pointer())
+        builder.store_atomic(ir.Constant(word_type, 0), lock, "release", 8)
+        return context.get_dummy_value()
+
+    return types.void(types.intp), emit
 
 
 def _external(name: str, *args: Any, returns: Any = types.intp) -> Any:

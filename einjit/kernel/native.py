@@ -6,7 +6,7 @@ has them.
 
 import ctypes
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -154,6 +154,7 @@ class Native:
         strides: tuple[int, ...],
         sizes: tuple[int, ...],
         scalar: bool,
+        parts: Sequence[Kernel] = (),
     ) -> Callable[..., Any]:
         """A built-in (subscripts, *operands[, out]) that runs a kernel; strides in bytes.
 
@@ -164,7 +165,7 @@ class Native:
         block[KERNEL], block[USAGE] = kernel.address, _address(kernel.usage)
         block[TILES], block[CHUNK], block[TIME] = tiles, chunk, time
         block[RELEASE], block[N_INPUTS] = release, len(order)
-        return self._bind("run", block, (kernel, dtype))
+        return self._bind("run", block, (kernel, dtype, parts))
 
     def bind_view(
         self,

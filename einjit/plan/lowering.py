@@ -12,7 +12,9 @@ import numpy as np
 
 from einjit.equation.operands import Layout, packed
 from einjit.plan.indices import Loops, arrange, inner_cost, simplify
+from einjit.plan.blocking import Groups, block
 from einjit.plan.nest import STRIP, Nest
+from einjit.plan.packed import Packed
 
 TILES = 64
 """Tiles that a nest is cut into where it can be: enough to keep many cores equally busy."""
@@ -33,6 +35,25 @@ microseconds, and on a machine where others run, the wait for the last thread fa
 LINE_TIME = 0.8
 """Nanoseconds that an iteration takes for each cache line it moves: a rough measure, for deciding
 what is worth more threads."""
+
+
+FMA_TIME = 0.2
+"""Nanoseconds of a vector's multiplication and addition in a microkernel."""
+
+BYTE_TIME = 0.05
+"""Nanoseconds that one thread takes to move a byte of an operand or the result."""
+
+PACKED = ("float32", "float64", "int32", "int64", "uint32", "uint64")
+"""Types that microkernels multiply."""
+
+SHORTEST_SIDE = 4
+"""Extent of M and of N from which register tiles pay."""
+
+SHORTEST_SUM = 4
+"""Extent of K from which register tiles pay."""
+
+SMALL_PRODUCT = 1024
+"""Multiplications of a contraction that a plain loop nest does as fast."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +89,7 @@ class Lowered:
     name: str
     reason: str
     loops: Loops
-    nest: Nest | None = None
+    nest: Nest | Packed | None = None
     sizes: tuple[int, ...] = ()
     tiles: int = 1
     time: float = 0.0
@@ -119,7 +140,39 @@ def _is_long_sum(task: Task) -> bool:
     return _tiles(loops, *_tiling(loops)) < FEW_TILES
 
 
+def _is_product(task: Task) -> bool:
+    """Whether M, N and K all matter, and the vectors multiply this type."""
+    if len(task.dtypes) != 3 or set(task.dtypes) != {task.compute} or task.compute not in PACKED:
+        return False
+    loops = simplify(task.loops)
+    groups = Groups.of(loops)
+    m, n, k = (math.prod(loops.extents[i] for i in g) for g in (groups.m, groups.n, groups.k))
+    return min(m, n) >= SHORTEST_SIDE and k >= SHORTEST_SUM and m * n * k >= SMALL_PRODUCT
+
+
 # ---------------------------------------------------------------- how
+
+
+def _as_packed(name: str, reason: str, task: Task) -> list[Lowered]:
+    blocked = block(simplify(task.loops), task.compute)
+    loops = blocked.loops
+    lanes = blocked.packed.macrokernel.lanes
+    moved = sum(
+        math.prod(n for n, s in zip(loops.extents, row, strict=True) if s) for row in loops.strides
+    )
+    time = loops.iterations / lanes * FMA_TIME + moved * np.dtype(task.compute).itemsize * BYTE_TIME
+    return [
+        Lowered(
+            name,
+            reason,
+            loops,
+            blocked.packed,
+            blocked.sizes,
+            blocked.tiles,
+            time,
+            blocked.order,
+        )
+    ]
 
 
 def _by_numpy(name: str, reason: str, task: Task) -> list[Lowered]:
@@ -172,6 +225,12 @@ LOWERINGS = (
     Lowering("empty", _is_empty, _by_numpy, "an extent is 0: zeros"),
     Lowering(
         "copy", lambda task: task.moves, _by_numpy, "one operand, nothing summed, into other memory"
+    ),
+    Lowering(
+        "packed",
+        _is_product,
+        _as_packed,
+        "each element is used often: boxes packed for the cache, sums in register tiles",
     ),
     Lowering("split", _is_long_sum, _as_split, "a long sum, few results: summed in fixed spans"),
     Lowering("nest", lambda task: True, _as_nest, "loops ordered by stride"),

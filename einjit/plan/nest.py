@@ -39,6 +39,11 @@ class Nest:
         return ",".join(map(term, self.terms[:-1])) + "->" + term(self.terms[-1])
 
     @property
+    def needs(self) -> tuple[()]:
+        """A nest calls no other kernel."""
+        return ()
+
+    @property
     def contracted(self) -> tuple[int, ...]:
         return tuple(i for i in range(self.loops) if i not in self.terms[-1])
 

@@ -1,11 +1,15 @@
 """A generated module: its header, the names it uses, and the kernel."""
 
+import re
 from dataclasses import dataclass
 from hashlib import sha256
 
 from einjit.plan.nest import Nest
+from einjit.plan.packed import Macrokernel, Move, Packed
 from einjit.source.elements import ELEMENTS
+from einjit.source.microkernel import write_macrokernel, write_move
 from einjit.source.nest import write_nest
+from einjit.source.packed import write_packed
 from einjit.source.writer import Writer
 
 CODEGEN = 1
@@ -13,15 +17,32 @@ CODEGEN = 1
 PACKAGE = "einjit.generated"
 """The package of the generated modules."""
 
-INTRINSICS = ("minimum", "narrow", "pointer", "scratch", "times", "widen")
-"""What generated source may call, from `einjit.kernel.intrinsics`."""
+CALLED = {
+    "intrinsics": ("minimum", "narrow", "pointer", "scratch", "times", "widen"),
+    "memory": ("call11", "call8", "give", "take"),
+    "vectors": (
+        "add",
+        "add_first",
+        "load",
+        "load_first",
+        "multiply_add",
+        "store",
+        "store_first",
+        "transpose",
+        "zeros",
+    ),
+}
+"""What generated source may call, by its room in `einjit.kernel`."""
+
+Structure = Nest | Packed | Macrokernel | Move
+"""What a module is generated from."""
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
     """The text of one generated module, and the name it is imported by."""
 
-    nest: Nest
+    nest: Structure
     text: str
 
     @property
@@ -37,8 +58,22 @@ def module_name(kind: str, text: str) -> str:
     return f"{PACKAGE}.{kind}_{sha256(text.encode()).hexdigest()[:16]}"
 
 
-def write_source(nest: Nest) -> Source:
-    """The source of a nest: the same nest gives the same bytes."""
+def write_source(nest: Structure) -> Source:
+    """The source of a structure: the same structure gives the same bytes."""
+    body = Writer()
+    if isinstance(nest, Nest):
+        kinds = {ELEMENTS[d].carrier for d in nest.dtypes} | {ELEMENTS[nest.compute].compute}
+        write_nest(nest, body)
+    elif isinstance(nest, Packed):
+        kinds = set()
+        write_packed(nest, body)
+    elif isinstance(nest, Macrokernel):
+        kinds = {nest.dtype}
+        write_macrokernel(nest, body)
+    else:
+        kinds = {f"uint{8 * nest.size}"}
+        write_move(nest, body)
+    text = body.text()
     w = Writer()
     w.line(f'"""{nest}')
     w.line()
@@ -46,14 +81,13 @@ def write_source(nest: Nest) -> Source:
         w.line(line)
     w.line('"""')
     w.line()
-    kinds = sorted({ELEMENTS[d].carrier for d in nest.dtypes} | {ELEMENTS[nest.compute].compute})
-    w.line(f"from numba.types import {', '.join(kinds)}")
-    w.line()
-    body = Writer()
-    write_nest(nest, body)
-    text = body.text()
-    used = [name for name in INTRINSICS if f"{name}(" in text]
-    w.line(f"from einjit.kernel.intrinsics import {', '.join(used)}")
+    if kinds:
+        w.line(f"from numba.types import {', '.join(sorted(kinds))}")
+        w.line()
+    for room, names in CALLED.items():
+        used = [name for name in names if re.search(rf"\b{name}\(", text)]
+        if used:
+            w.imported(f"einjit.kernel.{room}", used)
     w.line()
     w.line(f"CODEGEN = {CODEGEN}")
     w.line()

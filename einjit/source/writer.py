@@ -1,6 +1,6 @@
 """Lines of Python at the right indentation: the one place that knows it."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 WIDTH = 100  # what the line of a generated module is kept to, comment included
@@ -30,6 +30,31 @@ class Writer:
         elif comment:
             self.lines.append(f"{indent}# {comment}")
         self.lines.append((indent + text).rstrip())
+
+    def imported(self, module: str, names: Sequence[str]) -> None:
+        """Import names from a module."""
+        text = f"from {module} import {', '.join(names)}"
+        if len(text) <= WIDTH:
+            self.line(text)
+            return
+        self.line(f"from {module} import (")
+        for name in names:
+            self.line(f"    {name},")
+        self.line(")")
+
+    def call(self, function: str, address: str, arguments: Sequence[str]) -> None:
+        """A call of compiled code, its arguments on lines of their own where they are long."""
+        text = f"{function}({address}, ({', '.join(arguments)}))"
+        if len("    " * self.depth + text) <= WIDTH:
+            self.line(text)
+            return
+        self.line(f"{function}(")
+        self.line(f"    {address},")
+        self.line("    (")
+        for argument in arguments:
+            self.line(f"        {argument},")
+        self.line("    ),")
+        self.line(")")
 
     @contextmanager
     def block(self, text: str, comment: str = "") -> Iterator[None]:

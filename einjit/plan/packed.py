@@ -1,0 +1,184 @@
+"""The structure of a packed contraction: all that its source depends on, and nothing else."""
+
+from dataclasses import dataclass
+
+from einjit.names import index_name, operand_name, term
+
+LINE = 64
+"""Bytes of a cache line: rows of packed boxes begin at one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Macrokernel:
+    """The loops round the microkernels of one dtype: a block of A times a block of B.
+
+    A microkernel holds `rows` × `vectors` vectors of `lanes` elements in registers.
+    """
+
+    dtype: str
+    lanes: int
+    rows: int
+    vectors: int
+
+    kind = "macrokernel"
+    arguments = ("m", "n", "depth", "a", "a_m", "a_k", "b", "b_k", "c", "c_m", "accumulate")
+
+    @property
+    def compute(self) -> str:
+        return self.dtype
+
+    @property
+    def dtypes(self) -> tuple[str, ...]:
+        return (self.dtype,) * 3
+
+    def __str__(self) -> str:
+        return f"macrokernel {self.rows}×{self.vectors * self.lanes}"
+
+    def describe(self) -> list[str]:
+        """What it computes, a line each."""
+        return [
+            f"C[i, j] = Σ A[i, k] B[k, j] in {self.dtype}, added to C with `accumulate`",
+            f"microkernels of up to {self.rows} rows × {self.vectors} vectors of {self.lanes} lanes",
+            "j has unit stride in B and C; the other strides are given in elements",
+        ]
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """Copying between two layouts of a matrix of `size`-byte elements, `lanes` of them a vector."""
+
+    size: int
+    lanes: int
+
+    kind = "move"
+    arguments = ("rows", "columns", "to", "to_row", "to_column", "source", "row", "column")
+
+    @property
+    def compute(self) -> str:
+        return f"uint{8 * self.size}"
+
+    @property
+    def dtypes(self) -> tuple[str, ...]:
+        return (self.compute,) * 2
+
+    def __str__(self) -> str:
+        return f"move"
+
+    def describe(self) -> list[str]:
+        """What it does, a line each."""
+        return ["X[r * to_row + c * to_column] = Y[r * row + c * column]"]
+
+
+@dataclass(frozen=True, slots=True)
+class Packed:
+    """A contraction of A and B by way of packed boxes.
+
+    The loops are numbered batch, M (free, of A), N (free, of B), K (contracted), as many of each
+    as the fields say, the last of a group innermost in a packed box. `rows` says that A's boxes
+    hold rows along K, else columns along M. `pack_a` and `pack_b` say which operands are packed at
+    all. With `direct` the microkernels write C itself, else a box that is moved to C.
+
+    `a_move`, `b_move` and `c_move` are the two loops (row, column) that one call of `move` runs.
+    """
+
+    batch: int
+    m: int
+    n: int
+    k: int
+    macrokernel: Macrokernel
+    move: Move
+    rows: bool
+    pack_a: bool
+    pack_b: bool
+    direct: bool
+    a_move: tuple[int, int]
+    b_move: tuple[int, int]
+    c_move: tuple[int, int]
+
+    @property
+    def kind(self) -> str:
+        """One word for the shape of the loops, for the module's name."""
+        return "packed"
+
+    @property
+    def needs(self) -> tuple[Macrokernel, Move]:
+        """What is compiled once for all contractions of these elements."""
+        return self.macrokernel, self.move
+
+    @property
+    def compute(self) -> str:
+        return self.macrokernel.dtype
+
+    @property
+    def dtypes(self) -> tuple[str, ...]:
+        return (self.compute,) * 3
+
+    @property
+    def group_h(self) -> tuple[int, ...]:
+        """The batch loops."""
+        return tuple(range(self.batch))
+
+    @property
+    def group_m(self) -> tuple[int, ...]:
+        return tuple(range(self.batch, self.batch + self.m))
+
+    @property
+    def group_n(self) -> tuple[int, ...]:
+        return tuple(range(self.batch + self.m, self.batch + self.m + self.n))
+
+    @property
+    def group_k(self) -> tuple[int, ...]:
+        start = self.batch + self.m + self.n
+        return tuple(range(start, start + self.k))
+
+    @property
+    def loops(self) -> int:
+        return self.batch + self.m + self.n + self.k
+
+    @property
+    def contracted(self) -> tuple[int, ...]:
+        return self.group_k
+
+    @property
+    def terms(self) -> tuple[tuple[int, ...], ...]:
+        """The loops of A, B and C."""
+        h, m, n, k = self.group_h, self.group_m, self.group_n, self.group_k
+        return (*h, *m, *k), (*h, *k, *n), (*h, *m, *n)
+
+    @property
+    def operands(self) -> tuple[str, ...]:
+        return tuple(operand_name(number) for number in range(3))
+
+    def __str__(self) -> str:
+        """The step in the field's notation: `ac,cb->ab`, its letters those of the loops."""
+        return ",".join(map(term, self.terms[:-1])) + "->" + term(self.terms[-1])
+
+    def describe(self) -> list[str]:
+        """The operands, how they are packed, and the role of each loop, a line each."""
+        a = "packed in " + ("rows along K" if self.rows else "columns along M")
+        lines = [
+            f"A: {self.compute}, {a if self.pack_a else 'read where it lies'}",
+            f"B: {self.compute}, {'packed in rows along N' if self.pack_b else 'read where it lies'}",
+            f"C: {self.compute}, "
+            + ("written from registers" if self.direct else "by way of a box in the cache"),
+        ]
+        roles = ("batch", "free, of A (M)", "free, of B (N)", "contracted (K)")
+        groups = (self.group_h, self.group_m, self.group_n, self.group_k)
+        for role, group in zip(roles, groups, strict=True):
+            lines += [f"{index_name(i)}: {role}" for i in group]
+        return lines
+
+    def sizes(self) -> list[str]:
+        """The names of what the compiled kernel is handed besides addresses, in this order.
+
+        `n_a` are extents, `box_a` the extent of a loop's box, `A_a` strides in elements; `boxes_m`
+        boxes of M are a tile's; `to_b` and `to_c` are where the boxes of B and C lie in the scratch
+        memory, in bytes.
+        """
+        h, m, n, k = self.group_h, self.group_m, self.group_n, self.group_k
+        names = [f"n_{index_name(i)}" for i in (*h, *m, *n, *k)]
+        names += [f"box_{index_name(i)}" for i in (*m, *n, *k)]
+        names += ["boxes_m", "to_b", "to_c"]
+        for operand, loops in zip(self.operands, self.terms, strict=True):
+            names += [f"{operand}_{index_name(i)}" for i in loops]
+        return names

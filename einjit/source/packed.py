@@ -1,0 +1,226 @@
+"""Write a packed contraction: the loops over boxes, their packing, and the macrokernel's calls.
+
+The loops are those of BLIS (Van Zee, van de Geijn), over boxes instead of blocks: a group of
+indices that does not fuse into one is cut index by index, and a packed box holds the indices of a
+group flattened, whatever their strides in the operand (Matthews, *TBLIS*, arXiv 1607.00291).
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import ExitStack
+
+import numpy as np
+
+from einjit.names import index_name
+from einjit.plan.packed import LINE, Packed
+from einjit.source.writer import Writer
+
+
+def write_packed(packed: Packed, writer: Writer) -> None:
+    """The function `contract(first, last, operands, sizes)`: tiles first..last."""
+    _PackedWriter(packed, writer).write()
+
+
+class _PackedWriter:
+    def __init__(self, packed: Packed, writer: Writer) -> None:
+        self.p, self.w = packed, writer
+        self.size = np.dtype(packed.compute).itemsize
+
+    # ------------------------------------------------------------ the loops, outermost first
+
+    def write(self) -> None:
+        p, w = self.p, self.w
+        with w.block("def contract(first, last, operands, sizes):"):
+            self._unpack()
+            with w.block("for tile in range(first, last):", "parallel"):
+                self._decode_tile()
+                self._enter(p.group_n, "width")
+                self._pad("b_k", "width")
+                if not p.direct:
+                    self._pad("c_m", "width")
+                w.line("block = 0")
+                with ExitStack() as stack:
+                    for name in map(index_name, p.group_k):
+                        loop = f"for {name}0 in range(0, n_{name}, box_{name}):"
+                        stack.enter_context(w.block(loop, "PC: blocks of K"))
+                    self._enter(p.group_k, "depth")
+                    w.line("block += 1")
+                    if p.pack_b:
+                        self._pack_b()
+                    loop = "for m_box in range(m_first, m_last):"
+                    stack.enter_context(w.block(loop, "IC: boxes of M"))
+                    self._decode("m_box", p.group_m)
+                    self._enter(p.group_m, "height")
+                    if p.pack_a:
+                        self._pack_a()
+                    self._macrokernel()
+            w.line("give(arena)")
+
+    def _unpack(self) -> None:
+        p, w = self.p, self.w
+        for number, name in enumerate(p.operands):
+            w.line(f"{name} = operands[{number}]")
+        w.line("macrokernel = sizes[0]")
+        w.line("move = sizes[1]")
+        w.line("arena = take(sizes[2])")
+        w.line("# extents n_a and those of boxes, strides A_a in elements")
+        for number, name in enumerate(p.sizes()):
+            w.line(f"{name} = sizes[{number + 3}]")
+        for name in map(index_name, (*p.group_m, *p.group_n, *p.group_k)):
+            w.line(f"boxes_{name} = (n_{name} + box_{name} - 1) // box_{name}")
+        w.line(f"boxes = {_times(f'boxes_{index_name(i)}' for i in p.group_m)}", "of M")
+        w.line(f"blocks = {_times(f'boxes_{index_name(i)}' for i in p.group_k)}", "of K")
+        w.line("tiles_m = (boxes + boxes_m - 1) // boxes_m")
+        w.line("a_box = arena")
+        w.line("b_box = a_box + to_b")
+        w.line("c_box = a_box + to_c")
+
+    def _decode_tile(self) -> None:
+        w = self.w
+        w.line("m_first = tile % tiles_m * boxes_m")
+        w.line("m_last = minimum(boxes, m_first + boxes_m)")
+        w.line("rest = tile // tiles_m")
+        self._decode("rest", [*self.p.group_h, *self.p.group_n])
+
+    def _decode(self, joint: str, loops: Sequence[int]) -> None:
+        """Where boxes begin, and the values of batch loops, out of their joint number."""
+        for i in reversed(loops):
+            name, first = index_name(i), i == loops[0]
+            batch = i in self.p.group_h
+            extent = f"n_{name}" if batch else f"boxes_{name}"
+            value = joint if first else f"{joint} % {extent}"
+            self.w.line(f"{name} = {value}" if batch else f"{name}0 = {value} * box_{name}")
+            if not first:
+                self.w.line(f"rest = {joint} // {extent}")
+                joint = "rest"
+
+    def _enter(self, group: Sequence[int], length: str) -> None:
+        """The extents of a box, its strides in the flattened group, and the group's length."""
+        stride = "1"
+        for name in map(index_name, reversed(group)):
+            self.w.line(f"e_{name} = minimum(box_{name}, n_{name} - {name}0)")
+            self.w.line(f"flat_{name} = {stride}")
+            stride = f"flat_{name} * e_{name}"
+        self.w.line(f"{length} = {stride}")
+
+    def _pad(self, name: str, length: str) -> None:
+        line = LINE // self.size
+        value = f"(({length} + {line - 1}) // {line} | 1) * {line}"
+        self.w.line(f"{name} = {value}", "an odd number of lines: all of the cache's sets")
+
+    # ------------------------------------------------------------ packing
+
+    def _pack_b(self) -> None:
+        p = self.p
+        self.w.line(f"at_b = {self._address('B', p.terms[1])}")
+        self._move(p.b_move, (*p.group_k, *p.group_n), ("b_box", self._in_b), ("at_b", _stride("B")))
+
+    def _pack_a(self) -> None:
+        p, w = self.p, self.w
+        if p.rows:
+            self._pad("a_m", "depth")
+        else:
+            self._pad("a_k", "height")
+        w.line(f"at_a = {self._address('A', p.terms[0])}")
+        self._move(p.a_move, (*p.group_m, *p.group_k), ("a_box", self._in_a), ("at_a", _stride("A")))
+
+    def _unpack_c(self) -> None:
+        p = self.p
+        with self.w.block("if block == blocks:"):
+            self.w.line(f"at_c = {self._address('C', p.terms[2])}")
+            loops = (*p.group_m, *p.group_n)
+            self._move(p.c_move, loops, ("at_c", _stride("C")), ("c_box", self._in_c))
+
+    def _move(
+        self,
+        pair: tuple[int, int],
+        loops: Sequence[int],
+        to: tuple[str, Callable[[int], str]],
+        source: tuple[str, Callable[[int], str]],
+    ) -> None:
+        """Move a box, two of its loops in one call; each side has an address and strides."""
+        with ExitStack() as stack:
+            others = [i for i in loops if i not in pair]
+            for name in map(index_name, others):
+                stack.enter_context(self.w.block(f"for {name} in range(e_{name}):"))
+            arguments = [f"e_{index_name(i)}" for i in pair]
+            for address, stride in (to, source):
+                offset = [f"{index_name(i)} * {stride(i)}" for i in others]
+                arguments += [self._bytes(address, offset), *map(stride, pair)]
+            self.w.call("call8", "move", arguments)
+
+    def _in_a(self, i: int) -> str:
+        flat = f"flat_{index_name(i)}"
+        if self.p.rows:
+            return f"{flat} * a_m" if i in self.p.group_m else flat
+        return f"{flat} * a_k" if i in self.p.group_k else flat
+
+    def _in_b(self, i: int) -> str:
+        flat = f"flat_{index_name(i)}"
+        return f"{flat} * b_k" if i in self.p.group_k else flat
+
+    def _in_c(self, i: int) -> str:
+        flat = f"flat_{index_name(i)}"
+        return f"{flat} * c_m" if i in self.p.group_m else flat
+
+    # ------------------------------------------------------------ the product of two boxes
+
+    def _macrokernel(self) -> None:
+        """One call for the boxes; with `direct` one for each run of C that the last loops give."""
+        p = self.p
+        if not p.direct:
+            a, b = self._operand_a([]), self._operand_b([])
+            c = ["c_box", "c_m"]
+            self.w.call("call11", "macrokernel", ["height", "width", "depth", *a, *b, *c, "block - 1"])
+            self._unpack_c()
+            return
+        last_m, last_n = p.group_m[-1], p.group_n[-1]
+        others = [*p.group_m[:-1], *p.group_n[:-1]]
+        self.w.line(f"at_c = {self._address('C', p.terms[2])}")
+        with ExitStack() as stack:
+            for name in map(index_name, others):
+                stack.enter_context(self.w.block(f"for {name} in range(e_{name}):"))
+            a = self._operand_a([i for i in others if i in p.group_m])
+            b = self._operand_b([i for i in others if i in p.group_n])
+            offset = [f"{index_name(i)} * C_{index_name(i)}" for i in others]
+            c = [self._bytes("at_c", offset), f"C_{index_name(last_m)}"]
+            sizes = [f"e_{index_name(last_m)}", f"e_{index_name(last_n)}", "depth"]
+            self.w.call("call11", "macrokernel", [*sizes, *a, *b, *c, "block - 1"])
+
+    def _operand_a(self, others: list[int]) -> list[str]:
+        """Address and strides along M and K of the macrokernel's A."""
+        p = self.p
+        if p.pack_a:
+            strides = ["a_m", "1"] if p.rows else ["1", "a_k"]
+            offset = [f"{index_name(i)} * {self._in_a(i)}" for i in others]
+            return [self._bytes("a_box", offset), *strides]
+        m, k = index_name(p.group_m[-1]), index_name(p.group_k[-1])
+        self.w.line(f"at_a = {self._address('A', p.terms[0])}")
+        offset = [f"{index_name(i)} * A_{index_name(i)}" for i in others]
+        return [self._bytes("at_a", offset), f"A_{m}", f"A_{k}"]
+
+    def _operand_b(self, others: list[int]) -> list[str]:
+        """Address and stride along K of the macrokernel's B."""
+        p = self.p
+        if p.pack_b:
+            offset = [f"{index_name(i)} * {self._in_b(i)}" for i in others]
+            return [self._bytes("b_box", offset), "b_k"]
+        self.w.line(f"at_b = {self._address('B', p.terms[1])}")
+        offset = [f"{index_name(i)} * B_{index_name(i)}" for i in others]
+        return [self._bytes("at_b", offset), f"B_{index_name(p.group_k[-1])}"]
+
+    def _address(self, operand: str, loops: Sequence[int]) -> str:
+        """The address of an operand's element where its box begins."""
+        batch = self.p.group_h
+        places = ((index_name(i), "" if i in batch else "0") for i in loops)
+        return self._bytes(operand, [f"{name}{zero} * {operand}_{name}" for name, zero in places])
+
+    def _bytes(self, address: str, offset: list[str]) -> str:
+        return f"{address} + {self.size} * ({' + '.join(offset)})" if offset else address
+
+
+def _stride(operand: str) -> Callable[[int], str]:
+    return lambda i: f"{operand}_{index_name(i)}"
+
+
+def _times(factors: Iterable[str]) -> str:
+    return " * ".join(factors)
