@@ -71,6 +71,8 @@ from einjit.kernel.memory import (
     call4,
     call5,
     call8,
+    fetch_add,
+    get_num_threads,
     half_word,
     memcpy,
     put,
@@ -239,10 +241,15 @@ def view(block: int, args: int, n_args: int) -> int:
 
 
 def drive(kernel: int, tiles: int, chunk: int, operands: int, sizes: int) -> None:
-    """Run a kernel's tiles, `chunk` of them an iteration of the only loop that runs in parallel.
+    """Run a kernel's tiles: each thread takes the next `chunk` of them until none is left.
 
-    Which thread runs which changes no bit of the result.
+    Which thread runs which changes no bit of the result; that a slow thread takes fewer makes the
+    others wait less for it.
     """
-    for task in prange((tiles + chunk - 1) // chunk):
-        first = task * chunk
-        call4(kernel, (first, minimum(tiles, first + chunk), operands, sizes))
+    taken = room(1)
+    put(taken, 0)
+    for _ in prange(minimum(get_num_threads(), (tiles + chunk - 1) // chunk)):
+        first = fetch_add(taken, chunk)
+        while first < tiles:
+            call4(kernel, (first, minimum(tiles, first + chunk), operands, sizes))
+            first = fetch_add(taken, chunk)

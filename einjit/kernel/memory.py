@@ -56,6 +56,17 @@ def put(typingctx: Any, address: Any, value: Any) -> Any:
     return types.void(types.intp, types.intp), emit
 
 
+@intrinsic
+def fetch_add(typingctx: Any, address: Any, value: Any) -> Any:
+    """Add to a word that several threads add to; what it was before."""
+
+    def emit(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        place = builder.inttoptr(args[0], ir.IntType(64).as_pointer())
+        return builder.atomic_rmw("add", place, args[1], "monotonic")
+
+    return types.intp(types.intp, types.intp), emit
+
+
 @intrinsic(prefer_literal=True)
 def room(typingctx: Any, n: Any) -> Any:
     """The address of `n` (a constant) words on the stack."""
@@ -134,6 +145,7 @@ PyUnicode_AsUTF8AndSize = _external("PyUnicode_AsUTF8AndSize", _W, _W)
 PyObject_CallNoArgs = _external("PyObject_CallNoArgs", _W)
 PyThread_acquire_lock = _external("PyThread_acquire_lock", _W, _W)
 PyThread_release_lock = _external("PyThread_release_lock", _W, returns=types.void)
+get_num_threads = _external("get_num_threads")  # numba's own, without its Python around it
 PyErr_Clear = _external("PyErr_Clear", returns=types.void)
 PyEval_SaveThread = _external("PyEval_SaveThread")
 PyEval_RestoreThread = _external("PyEval_RestoreThread", _W, returns=types.void)

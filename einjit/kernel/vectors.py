@@ -148,6 +148,25 @@ def add_first(typingctx: Any, tile: Any, place: Any, at: Any, stride: Any, n: An
     return tile(tile, place, types.intp, types.intp, types.intp), emit
 
 
+@intrinsic(prefer_literal=True)
+def prefetch(typingctx: Any, place: Any, at: Any, stride: Any, rows: Any) -> Any:
+    """Ask for the lines where `rows` rows begin, `stride` elements apart: they will be written."""
+
+    def emit(context: Any, builder: Builder, signature: Any, args: Any) -> Value:
+        byte = ir.IntType(8).as_pointer()
+        kind = ir.FunctionType(ir.VoidType(), [byte, INDEX, INDEX, INDEX])
+        function = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
+        options = [ir.Constant(INDEX, value) for value in (0, 3, 1)]  # read, keep near, data
+        address = builder.gep(args[0], [args[1]])
+        for r in range(rows.literal_value):
+            builder.call(function, [builder.bitcast(address, byte), *options])
+            if r + 1 < rows.literal_value:
+                address = builder.gep(address, [args[2]])
+        return context.get_dummy_value()
+
+    return types.void(place, types.intp, types.intp, rows), emit
+
+
 @intrinsic
 def store(typingctx: Any, tile: Any, place: Any, at: Any, stride: Any) -> Any:
     """Write the rows of a tile, `stride` elements apart, from `place[at]` on."""

@@ -19,8 +19,11 @@ from einjit.target import caches, cores, vector_bytes, vector_registers
 VECTORS = 2
 """Vectors of a microkernel's row."""
 
-TILES_A_CORE = 4
-"""Tiles that a large contraction is cut into for each core of the machine."""
+COPY_TIME = 6
+"""What packing an element costs, in multiplications and additions of a lane."""
+
+WORTH_SHARING = 1 << 20
+"""Multiplications from which a contraction is cut into tiles for several cores."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,26 +152,47 @@ class _Blocking:
 
     def blocked(self, order: tuple[int, ...]) -> Blocked:
         """The contraction, blocked."""
-        box = self._boxes()
-        per_tile = 1
-        boxes = {i: -(-self.extents[i] // box[i]) for i in box}
-        all_m = math.prod(boxes[i] for i in self.m)
-        others = self._volume(self.h) * math.prod(boxes[i] for i in self.n)
-        if self.direct or all(boxes[i] == 1 for i in self.k):
-            per_tile = max(1, min(all_m, others * all_m // (TILES_A_CORE * cores())))
-        tiles = others * -(-all_m // per_tile)
-        packed = self._packed(box)
+        packed = self._packed()
+        box, per_tile, tiles = self._tiles(packed)
         arranged = self.loops.take([*self.h, *self.m, *self.n, *self.k])
         return Blocked(packed, arranged, self._sizes(packed, box, per_tile), tiles, order)
 
-    def _boxes(self) -> dict[int, int]:
-        """The extent of each loop's box."""
+    def _tiles(self, packed: Packed) -> tuple[dict[int, int], int, int]:
+        """The boxes, how many boxes of M are a tile's, and the number of tiles.
+
+        Fewer tiles pack less, more keep the cores busy: what takes least is chosen, on every
+        number of threads the same.
+        """
+        best: tuple[float, dict[int, int], int, int] | None = None
+        work = self._volume(range(len(self.extents)))
+        busy = cores() if work >= WORTH_SHARING else 1
+        for parts in (1, 2, 3, 4, 6, 8, 16)[: 1 if busy == 1 else None]:
+            box = self._boxes(parts)
+            boxes = {i: -(-self.extents[i] // box[i]) for i in box}
+            of_m = math.prod(boxes[i] for i in self.m)
+            others = self._volume(self.h) * math.prod(boxes[i] for i in self.n)
+            several = self.direct or all(boxes[i] == 1 for i in self.k)
+            width, height = (math.prod(box[i] for i in group) for group in (self.n, self.m))
+            for share in dict.fromkeys(-(-of_m // n) for n in range(1, 4 * busy + 1)):
+                per_tile = share if several else 1
+                tiles = others * -(-of_m // per_tile)
+                rows = min(height * per_tile, self._volume(self.m))
+                cost = -(-tiles // busy) * busy / tiles + busy / (16 * tiles)
+                cost *= 1 + packed.pack_b * COPY_TIME / rows + COPY_TIME / width
+                if best is None or cost < best[0]:
+                    best = cost, box, per_tile, tiles
+        assert best
+        return best[1:]
+
+    def _boxes(self, parts: int) -> dict[int, int]:
+        """The extent of each loop's box, where that of N is so many times smaller than it could."""
         l1, l2 = caches()
         deep = l1 // (2 * self.wide * self.size)
         wide = l2 // (2 * deep * self.size)
         high = l2 // (8 * deep * self.size)
         if not self.direct:
             wide = min(wide, high * 2)
+        wide = max(2 * self.wide, min(wide, self._volume(self.n)) // parts)
         a, b, c = self.units
         box = self._fill(self.k, deep, [b], 1)
         box |= self._fill(self.n, wide, [c, b], self.wide)
@@ -201,7 +225,7 @@ class _Blocking:
 
     # ------------------------------------------------------------ the structure and its numbers
 
-    def _packed(self, box: dict[int, int]) -> Packed:
+    def _packed(self) -> Packed:
         a, b, c = self.units
         name = {old: new for new, old in enumerate([*self.h, *self.m, *self.n, *self.k])}
         inner_m, inner_n, inner_k = self.m[-1], self.n[-1], self.k[-1]
@@ -220,20 +244,20 @@ class _Blocking:
             macrokernel=self.kernel,
             move=move(self.dtype),
             rows=self.rows,
-            pack_a=not (keeps_a and self._leaves_a(box)),
-            pack_b=not (keeps_b and self._leaves_b(box)),
+            pack_a=not (keeps_a and self._leaves_a()),
+            pack_b=not (keeps_b and self._leaves_b()),
             direct=self.direct,
             a_move=(name[a_pair[0]], name[a_pair[1]]),
             b_move=(name[b_row], name[inner_n]),
             c_move=(name[c_row], name[inner_n]),
         )
 
-    def _leaves_a(self, box: dict[int, int]) -> bool:
+    def _leaves_a(self) -> bool:
         """Whether reading A where it lies costs less than packing it: its rows are read along K,
         or it is used too little."""
         return self.rows or self._volume(self.n) <= 4 * self.wide
 
-    def _leaves_b(self, box: dict[int, int]) -> bool:
+    def _leaves_b(self) -> bool:
         """Whether reading B where it lies costs less than packing it: M is short, or B is small."""
         small = self._volume(self.k) * self._volume(self.n) * self.size <= caches()[1] // 4
         return small or self._volume(self.m) <= 4 * self.kernel.rows

@@ -42,6 +42,7 @@ def _microkernel(kernel: Macrokernel, rows: int, vectors: int, w: Writer) -> Non
     """A register tile over the whole depth; with no vectors, the lanes that are left of one."""
     lanes = kernel.lanes
     first, more = ("", "") if vectors else ("_first", ", left")
+    w.line(f"prefetch(C, i * c_m + j, c_m, {rows})", "while the sums are taken")
     w.line(f"tile = zeros({rows}, {vectors or 1}, {lanes}, {kernel.dtype})")
     with w.block("for k in range(depth):"):
         amount = str(vectors) if vectors else "left"

@@ -26,6 +26,7 @@ CALLED = {
         "load",
         "load_first",
         "multiply_add",
+        "prefetch",
         "store",
         "store_first",
         "transpose",
