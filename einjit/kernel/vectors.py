@@ -15,6 +15,9 @@ from numba.extending import intrinsic, register_model
 WORD = ir.IntType(64)
 INDEX = ir.IntType(32)
 
+NEAR = 3
+"""How near prefetched lines are kept, as LLVM counts: 3 is every cache, 2 from the L2 cache on."""
+
 Builder = Any
 Value = Any
 
@@ -53,17 +56,6 @@ def _bytes(kind: Any) -> int:
 
 
 @intrinsic(prefer_literal=True)
-def zeros(typingctx: Any, rows: Any, vectors: Any, lanes: Any, kind: Any) -> Any:
-    """A tile of zeros."""
-    tile = Tile(kind.dtype, lanes.literal_value, rows.literal_value, vectors.literal_value)
-
-    def emit(context: Any, builder: Builder, signature: Any, args: Any) -> Value:
-        return ir.Constant(context.get_value_type(tile), None)
-
-    return tile(rows, vectors, lanes, kind), emit
-
-
-@intrinsic(prefer_literal=True)
 def load(typingctx: Any, place: Any, at: Any, vectors: Any, lanes: Any) -> Any:
     """The vectors that lie side by side from `place[at]` on: a tile of one row."""
     tile = Tile(place.dtype, lanes.literal_value, 1, vectors.literal_value)
@@ -79,126 +71,147 @@ def load(typingctx: Any, place: Any, at: Any, vectors: Any, lanes: Any) -> Any:
 
 
 @intrinsic(prefer_literal=True)
-def load_first(typingctx: Any, place: Any, at: Any, n: Any, lanes: Any) -> Any:
-    """The first `n` elements of a vector, the others 0: nothing behind them is touched."""
-    tile = Tile(place.dtype, lanes.literal_value, 1, 1)
+def load_first(
+    typingctx: Any, place: Any, at: Any, vectors: Any, n: Any, lanes: Any
+) -> Any:
+    """The same where the last vector has only its first `n` elements, the others being 0: nothing
+    behind them is touched."""
+    tile = Tile(place.dtype, lanes.literal_value, 1, vectors.literal_value)
 
     def emit(context: Any, builder: Builder, signature: Any, args: Any) -> Value:
         row = ir.Constant(context.get_value_type(tile), ir.Undefined)
         first = builder.gep(args[0], [args[1]])
-        loaded = _load_first(builder, tile, first, _mask(builder, tile.lanes, args[2]))
-        return builder.insert_value(row, loaded, 0)
+        mask = _mask(builder, tile.lanes, args[3])
+        for v in range(tile.vectors):
+            row = builder.insert_value(row, _load(builder, tile, first, v, mask), v)
+        return row
 
-    return tile(place, types.intp, types.intp, lanes), emit
+    return tile(place, types.intp, vectors, types.intp, lanes), emit
 
 
-@intrinsic
-def multiply_add(
-    typingctx: Any, tile: Any, place: Any, at: Any, stride: Any, row: Any
+@intrinsic(prefer_literal=True)
+def product(
+    typingctx: Any,
+    one: Any,
+    at: Any,
+    row: Any,
+    step: Any,
+    two: Any,
+    from_: Any,
+    down: Any,
+    depth: Any,
+    rows: Any,
+    vectors: Any,
+    lanes: Any,
 ) -> Any:
-    """The tile plus an outer product: `tile[r] += place[at + r * stride] * row`."""
+    """The sum of `depth` outer products: a tile whose row r is the sum over k of
+    `one[at + r * row + k * step]` times the vectors from `two[from_ + k * down]` on."""
+    tile = Tile(two.dtype, lanes.literal_value, rows.literal_value, vectors.literal_value)
 
     def emit(context: Any, builder: Builder, signature: Any, args: Any) -> Value:
-        total, _, _, step, vectors = args
-        made = total
-        place = builder.gep(args[1], [args[2]])
+        one, at, row, step, two, from_, down, depth = args[:8]
+        zero, single = ir.Constant(WORD, 0), ir.Constant(WORD, 1)
+        before = builder.block
+        loop, behind = (builder.append_basic_block(name) for name in ("depth", "behind"))
+        places = builder.gep(one, [at]), builder.gep(two, [from_])
+        builder.branch(loop)
+        builder.position_at_end(loop)
+        k = builder.phi(WORD)
+        factors, vectors_at = (builder.phi(place.type) for place in places)
+        sums = [builder.phi(tile.vector) for _ in range(tile.rows * tile.vectors)]
+        for phi, start in zip((k, factors, vectors_at), (zero, *places), strict=True):
+            phi.add_incoming(start, before)
+        for total in sums:
+            total.add_incoming(ir.Constant(tile.vector, None), before)
+        loaded = [_load(builder, tile, vectors_at, v) for v in range(tile.vectors)]
+        place, made = factors, []
         for r in range(tile.rows):
             factor = _splat(builder, builder.load(place), tile.lanes)
-            for v in range(tile.vectors):
-                p = tile.position(r, v)
-                added = _multiply_add(
-                    builder,
-                    factor,
-                    builder.extract_value(vectors, v),
-                    builder.extract_value(total, p),
-                )
-                made = builder.insert_value(made, added, p)
+            for v, vector in enumerate(loaded):
+                made.append(_multiply_add(builder, factor, vector, sums[tile.position(r, v)]))
             if r + 1 < tile.rows:
-                place = builder.gep(place, [step])
-        return made
+                place = builder.gep(place, [row])
+        after = builder.add(k, single)
+        k.add_incoming(after, loop)
+        factors.add_incoming(builder.gep(factors, [step]), loop)
+        vectors_at.add_incoming(builder.gep(vectors_at, [down]), loop)
+        for total, new in zip(sums, made, strict=True):
+            total.add_incoming(new, loop)
+        builder.cbranch(builder.icmp_signed("<", after, depth), loop, behind)
+        builder.position_at_end(behind)
+        result = ir.Constant(context.get_value_type(tile), ir.Undefined)
+        for position, new in enumerate(made):
+            result = builder.insert_value(result, new, position)
+        return result
 
-    return tile(tile, place, types.intp, types.intp, row), emit
+    words = (types.intp,) * 3
+    return tile(one, *words, two, *words[:2], types.intp, rows, vectors, lanes), emit
 
 
 @intrinsic
-def add(typingctx: Any, tile: Any, place: Any, at: Any, stride: Any) -> Any:
-    """The tile plus rows that lie `stride` elements apart in memory."""
-
-    def emit(context: Any, builder: Builder, signature: Any, args: Any) -> Value:
-        def plus(vector: Value, place: Value, v: int) -> Value:
-            return _add(builder, vector, _load(builder, tile, place, v))
-
-        return _over_rows(builder, tile, args, plus)
-
-    return tile(tile, place, types.intp, types.intp), emit
-
-
-@intrinsic
-def add_first(typingctx: Any, tile: Any, place: Any, at: Any, stride: Any, n: Any) -> Any:
-    """The same for the first `n` lanes; nothing behind them is touched."""
+def update(
+    typingctx: Any, tile: Any, place: Any, at: Any, stride: Any, last: Any, accumulate: Any
+) -> Any:
+    """Write the rows of a tile `stride` elements apart, or add them with `accumulate`; of a row's
+    last vector only the first `last` elements, where it has more."""
 
     def emit(context: Any, builder: Builder, signature: Any, args: Any) -> Value:
         mask = _mask(builder, tile.lanes, args[4])
 
         def plus(vector: Value, place: Value, v: int) -> Value:
-            return _add(builder, vector, _load_first(builder, tile, place, mask))
+            return _add(builder, vector, _load(builder, tile, place, v, mask))
 
-        return _over_rows(builder, tile, args, plus)
+        total = cgutils.alloca_once_value(builder, args[0])
+        with builder.if_then(builder.icmp_signed("!=", args[5], ir.Constant(WORD, 0))):
+            builder.store(_over_rows(builder, tile, args, plus), total)
+        rows = [builder.load(total), *args[1:]]
+        whole = builder.icmp_signed(">=", args[4], ir.Constant(WORD, tile.lanes))
+        with builder.if_else(whole) as (then, otherwise):
+            with then:
+                _store_rows(builder, tile, rows, None)
+            with otherwise:
+                _store_rows(builder, tile, rows, mask)
+        return context.get_dummy_value()
 
-    return tile(tile, place, types.intp, types.intp, types.intp), emit
+    return types.void(tile, place, *(types.intp,) * 4), emit
 
 
-@intrinsic(prefer_literal=True)
-def prefetch(typingctx: Any, place: Any, at: Any, stride: Any, rows: Any) -> Any:
-    """Ask for the lines where `rows` rows begin, `stride` elements apart: they will be written."""
+@intrinsic
+def prefetch(typingctx: Any, place: Any, at: Any) -> Any:
+    """Ask for the cache line of `place[at]`, which will be read soon."""
 
     def emit(context: Any, builder: Builder, signature: Any, args: Any) -> Value:
         byte = ir.IntType(8).as_pointer()
         kind = ir.FunctionType(ir.VoidType(), [byte, INDEX, INDEX, INDEX])
         function = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
-        options = [ir.Constant(INDEX, value) for value in (0, 3, 1)]  # read, keep near, data
-        address = builder.gep(args[0], [args[1]])
-        for r in range(rows.literal_value):
-            builder.call(function, [builder.bitcast(address, byte), *options])
-            if r + 1 < rows.literal_value:
-                address = builder.gep(address, [args[2]])
+        options = [ir.Constant(INDEX, value) for value in (0, NEAR, 1)]  # read, where to, data
+        address = builder.bitcast(builder.gep(args[0], [args[1]]), byte)
+        builder.call(function, [address, *options])
         return context.get_dummy_value()
 
-    return types.void(place, types.intp, types.intp, rows), emit
+    return types.void(place, types.intp), emit
 
 
 @intrinsic
-def store(typingctx: Any, tile: Any, place: Any, at: Any, stride: Any) -> Any:
-    """Write the rows of a tile, `stride` elements apart, from `place[at]` on."""
+def store(typingctx: Any, tile: Any, place: Any, at: Any) -> Any:
+    """Write a tile of one row from `place[at]` on."""
 
     def emit(context: Any, builder: Builder, signature: Any, args: Any) -> Value:
-        def write(vector: Value, place: Value, v: int) -> Value:
-            builder.store(vector, _vector_at(builder, tile, place, v), align=_bytes(tile.kind))
-            return vector
+        _store_rows(builder, tile, args, None)
+        return context.get_dummy_value()
 
-        _over_rows(builder, tile, args, write)
+    return types.void(tile, place, types.intp), emit
+
+
+@intrinsic
+def store_first(typingctx: Any, tile: Any, place: Any, at: Any, n: Any) -> Any:
+    """The same, of the last vector only its first `n` elements."""
+
+    def emit(context: Any, builder: Builder, signature: Any, args: Any) -> Value:
+        _store_rows(builder, tile, args, _mask(builder, tile.lanes, args[3]))
         return context.get_dummy_value()
 
     return types.void(tile, place, types.intp, types.intp), emit
-
-
-@intrinsic
-def store_first(typingctx: Any, tile: Any, place: Any, at: Any, stride: Any, n: Any) -> Any:
-    """The same for the first `n` lanes; nothing behind them is touched."""
-
-    def emit(context: Any, builder: Builder, signature: Any, args: Any) -> Value:
-        mask = _mask(builder, tile.lanes, args[4])
-
-        def write(vector: Value, place: Value, v: int) -> Value:
-            where = _vector_at(builder, tile, place, v)
-            function = _masked(builder, "store", tile)
-            builder.call(function, [vector, where, ir.Constant(INDEX, _bytes(tile.kind)), mask])
-            return vector
-
-        _over_rows(builder, tile, args, write)
-        return context.get_dummy_value()
-
-    return types.void(tile, place, types.intp, types.intp, types.intp), emit
 
 
 @intrinsic(prefer_literal=True)
@@ -246,6 +259,21 @@ def _over_rows(
     return made
 
 
+def _store_rows(builder: Builder, tile: Tile, args: Any, mask: Value | None) -> None:
+    """Write a tile's rows; the last vector of each under a mask if there is one."""
+
+    def write(vector: Value, place: Value, v: int) -> Value:
+        where, align = _vector_at(builder, tile, place, v), _bytes(tile.kind)
+        if mask is None or v + 1 < tile.vectors:
+            builder.store(vector, where, align=align)
+        else:
+            function = _masked(builder, "store", tile)
+            builder.call(function, [vector, where, ir.Constant(INDEX, align), mask])
+        return vector
+
+    _over_rows(builder, tile, args, write)
+
+
 def _vector_at(builder: Builder, tile: Tile, place: Value, number: int) -> Value:
     """The address of a row's vector of this number."""
     if number:
@@ -253,15 +281,15 @@ def _vector_at(builder: Builder, tile: Tile, place: Value, number: int) -> Value
     return builder.bitcast(place, tile.vector.as_pointer())
 
 
-def _load(builder: Builder, tile: Tile, place: Value, number: int) -> Value:
-    return builder.load(_vector_at(builder, tile, place, number), align=_bytes(tile.kind))
-
-
-def _load_first(builder: Builder, tile: Tile, place: Value, mask: Value) -> Value:
-    function = _masked(builder, "load", tile)
-    zero = ir.Constant(tile.vector, None)
-    align = ir.Constant(INDEX, _bytes(tile.kind))
-    return builder.call(function, [_vector_at(builder, tile, place, 0), align, mask, zero])
+def _load(
+    builder: Builder, tile: Tile, place: Value, number: int, mask: Value | None = None
+) -> Value:
+    """A row's vector of this number; the last one under a mask if there is one."""
+    where = _vector_at(builder, tile, place, number)
+    if mask is None or number + 1 < tile.vectors:
+        return builder.load(where, align=_bytes(tile.kind))
+    align, zero = ir.Constant(INDEX, _bytes(tile.kind)), ir.Constant(tile.vector, None)
+    return builder.call(_masked(builder, "load", tile), [where, align, mask, zero])
 
 
 def _mask(builder: Builder, lanes: int, n: Value) -> Value:

@@ -16,9 +16,6 @@ from einjit.plan.indices import Loops
 from einjit.plan.packed import Macrokernel, Move, Packed
 from einjit.target import caches, cores, vector_bytes, vector_registers
 
-VECTORS = 2
-"""Vectors of a microkernel's row."""
-
 COPY_TIME = 6
 """What packing an element costs, in multiplications and additions of a lane."""
 
@@ -41,7 +38,7 @@ class Blocked:
 def macrokernel(dtype: str) -> Macrokernel:
     """The macrokernel of a dtype: as many rows as leave a few registers free for B and a factor."""
     lanes = vector_bytes() // np.dtype(dtype).itemsize
-    return Macrokernel(dtype, lanes, 3 * vector_registers() // 8, VECTORS)
+    return Macrokernel(dtype, lanes, 3 * vector_registers() // 8)
 
 
 def move(dtype: str) -> Move:
@@ -105,7 +102,7 @@ class _Blocking:
     def __init__(self, loops: Loops, dtype: str) -> None:
         self.dtype, self.size = dtype, np.dtype(dtype).itemsize
         self.kernel = macrokernel(dtype)
-        self.wide = self.kernel.lanes * self.kernel.vectors
+        self.wide = self.kernel.wide
         self.loops, self.extents = loops, loops.extents
         self.a, self.b, self.c = loops.strides
         self.units = tuple(map(_unit, loops.strides))
@@ -138,12 +135,14 @@ class _Blocking:
         return c if k * -(-m // 1024) < m else b
 
     def _is_direct(self) -> bool:
-        """Whether C is written from registers: its rows are long, or whole vectors."""
+        """Whether C is written from registers: a box costs more than the lanes that runs of C
+        leave idle."""
         last = self.n[-1]
         if self.units[2] != last:
             return False
         extent = self.extents[last]
-        return extent >= 2 * self.wide or extent % self.kernel.lanes == 0 or len(self.n) == 1
+        idle = -extent % self.kernel.lanes / extent
+        return len(self.n) == 1 or idle * self._volume(self.k) <= COPY_TIME
 
     def _volume(self, loops: Sequence[int]) -> int:
         return math.prod(self.extents[i] for i in loops)
@@ -235,7 +234,8 @@ class _Blocking:
         a_pair = (inner_m, inner_k) if self.rows else (inner_k, inner_m)
         single = len(self.k) == 1
         keeps_a = single and (self.direct or len(self.m) == 1)
-        keeps_b = single and (self.direct or len(self.n) == 1) and self.b[inner_n] == 1
+        whole = self.extents[inner_n] % self.kernel.lanes == 0  # a vector more would be read
+        keeps_b = single and whole and (self.direct or len(self.n) == 1) and self.b[inner_n] == 1
         return Packed(
             batch=len(self.h),
             m=len(self.m),
@@ -258,9 +258,9 @@ class _Blocking:
         return self.rows or self._volume(self.n) <= 4 * self.wide
 
     def _leaves_b(self) -> bool:
-        """Whether reading B where it lies costs less than packing it: M is short, or B is small."""
-        small = self._volume(self.k) * self._volume(self.n) * self.size <= caches()[1] // 4
-        return small or self._volume(self.m) <= 4 * self.kernel.rows
+        """Whether reading B where it lies costs less than packing it: it is small enough to be
+        found in the cache. From farther away, packing reads it in long rows."""
+        return self._volume(self.k) * self._volume(self.n) * self.size <= caches()[1] // 4
 
     def _sizes(self, packed: Packed, box: dict[int, int], per_tile: int) -> tuple[int, ...]:
         h, m, n, k = self.h, self.m, self.n, self.k

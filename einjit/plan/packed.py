@@ -12,16 +12,25 @@ LINE = 64
 class Macrokernel:
     """The loops round the microkernels of one dtype: a block of A times a block of B.
 
-    A microkernel holds `rows` × `vectors` vectors of `lanes` elements in registers.
+    A microkernel holds `rows` × 2 vectors of `lanes` elements in registers, or as many otherwise
+    shaped.
     """
 
     dtype: str
     lanes: int
     rows: int
-    vectors: int
 
     kind = "macrokernel"
     arguments = ("m", "n", "depth", "a", "a_m", "a_k", "b", "b_k", "c", "c_m", "accumulate")
+
+    @property
+    def wide(self) -> int:
+        """Elements of a micropanel's row."""
+        return 2 * self.lanes
+
+    def tile_rows(self, vectors: int) -> int:
+        """Rows of a microkernel with this many vectors a row."""
+        return 2 * self.rows // vectors
 
     @property
     def compute(self) -> str:
@@ -32,13 +41,13 @@ class Macrokernel:
         return (self.dtype,) * 3
 
     def __str__(self) -> str:
-        return f"macrokernel {self.rows}×{self.vectors * self.lanes}"
+        return f"macrokernel {self.rows}×{self.wide}"
 
     def describe(self) -> list[str]:
         """What it computes, a line each."""
         return [
             f"C[i, j] = Σ A[i, k] B[k, j] in {self.dtype}, added to C with `accumulate`",
-            f"microkernels of up to {self.rows} rows × {self.vectors} vectors of {self.lanes} lanes",
+            f"microkernels of {self.rows} rows × 2 vectors of {self.lanes} lanes, or as large",
             "j has unit stride in B and C; the other strides are given in elements",
         ]
 

@@ -1,56 +1,58 @@
 """Write the kernels that all packed contractions share: the macrokernel of a dtype, and moves."""
 
-from einjit.plan.packed import Macrokernel, Move
+import numpy as np
+
+from einjit.plan.packed import LINE, Macrokernel, Move
 from einjit.source.writer import Writer
 
 
 def write_macrokernel(kernel: Macrokernel, w: Writer) -> None:
-    """The function `macrokernel`: loops JR and IR round microkernels of every height.
+    """The function of a macrokernel: loops JR and IR round microkernels of every shape.
 
-    A height that does not divide is split evenly, so that no strip is much lower than the others.
-    Widths below a vector are read and written under a mask.
+    A height that does not divide is split evenly, so that no strip is much lower than the others;
+    the vectors of a row are two and two, at the end three or one, with as many rows as registers
+    hold. B is read in whole vectors; of the last one only what C has is written.
     """
-    rows, lanes, kind = kernel.rows, kernel.lanes, kernel.dtype
     with w.block(f"def contract({', '.join(kernel.arguments)}):"):
         for name in "abc":
-            w.line(f"{name.upper()} = pointer({name}, {kind})")
-        w.line(f"strips = (m + {rows - 1}) // {rows}")
-        w.line("height = (m + strips - 1) // strips")
+            w.line(f"{name.upper()} = pointer({name}, {kernel.dtype})")
         w.line("j = 0")
         with w.block("while j < n:", "JR: a micropanel of B"):
-            w.line("left = n - j")
-            for vectors in range(kernel.vectors, 0, -1):
-                wide = vectors * lanes
-                with w.block(f"{'if' if vectors == kernel.vectors else 'elif'} left >= {wide}:"):
+            w.line(f"left = (n - j + {kernel.lanes - 1}) // {kernel.lanes}", "vectors of a row")
+            w.line("vectors = left if left == 3 else minimum(left, 2)")
+            w.line(f"last = n - j - (vectors - 1) * {kernel.lanes}", "elements of the last one")
+            for vectors, test in ((2, "if vectors == 2:"), (3, "elif vectors == 3:"), (1, "else:")):
+                with w.block(test):
                     _strips(kernel, vectors, w)
-                    w.line(f"j += {wide}")
-            with w.block("else:"):
-                _strips(kernel, 0, w)
-                w.line("j = n")
+            w.line(f"j += vectors * {kernel.lanes}")
 
 
 def _strips(kernel: Macrokernel, vectors: int, w: Writer) -> None:
-    with w.block("for i in range(0, m, height):", "IR: a strip of A"):
+    most = kernel.tile_rows(vectors)
+    w.line(f"strips = (m + {most - 1}) // {most}")
+    w.line("height = (m + strips - 1) // strips")
+    w.line("i = 0")
+    with w.block("while i < m:", "IR: a strip of A"):
         w.line("rows = minimum(height, m - i)")
-        for rows in range(kernel.rows, 0, -1):
-            test = f"{'if' if rows == kernel.rows else 'elif'} rows == {rows}:"
-            with w.block(test if rows > 1 or kernel.rows == 1 else "else:"):
+        with w.block("if j == 0 and a_k == 1:", "ask for the next strip"):
+            w.line("end = minimum(m, i + 2 * height)")
+            with w.block("for r in range(i + height, end):"):
+                line = LINE // np.dtype(kernel.dtype).itemsize
+                with w.block(f"for k in range(0, depth, {line}):"):
+                    w.line("prefetch(A, r * a_m + k)")
+        for rows in range(most, 0, -1):
+            test = f"{'if' if rows == most else 'elif'} rows == {rows}:"
+            with w.block(test if rows > 1 or most == 1 else "else:"):
                 _microkernel(kernel, rows, vectors, w)
+        w.line("i += height")
 
 
 def _microkernel(kernel: Macrokernel, rows: int, vectors: int, w: Writer) -> None:
-    """A register tile over the whole depth; with no vectors, the lanes that are left of one."""
+    """A register tile over the whole depth."""
     lanes = kernel.lanes
-    first, more = ("", "") if vectors else ("_first", ", left")
-    w.line(f"prefetch(C, i * c_m + j, c_m, {rows})", "while the sums are taken")
-    w.line(f"tile = zeros({rows}, {vectors or 1}, {lanes}, {kernel.dtype})")
-    with w.block("for k in range(depth):"):
-        amount = str(vectors) if vectors else "left"
-        w.line(f"row = load{first}(B, k * b_k + j, {amount}, {lanes})")
-        w.line("tile = multiply_add(tile, A, k * a_k + i * a_m, a_m, row)")
-    with w.block("if accumulate:"):
-        w.line(f"tile = add{first}(tile, C, i * c_m + j, c_m{more})")
-    w.line(f"store{first}(tile, C, i * c_m + j, c_m{more})")
+    shape = f"depth, {rows}, {vectors}, {lanes}"
+    w.line(f"tile = product(A, i * a_m, a_m, a_k, B, j, b_k, {shape})")
+    w.line("update(tile, C, i * c_m + j, c_m, last, accumulate)")
 
 
 def write_move(move: Move, w: Writer) -> None:
@@ -69,11 +71,11 @@ def write_move(move: Move, w: Writer) -> None:
         with w.block("if to_column == 1 and column == 1:"), w.block("for r in range(rows):"):
             w.line("c = 0")
             with w.block(f"while c + {lanes} <= columns:"):
-                w.line(f"store(load(Y, r * row + c, 1, {lanes}), X, r * to_row + c, 0)")
+                w.line(f"store(load(Y, r * row + c, 1, {lanes}), X, r * to_row + c)")
                 w.line(f"c += {lanes}")
             with w.block("if c < columns:"):
-                w.line(f"last = load_first(Y, r * row + c, columns - c, {lanes})")
-                w.line("store_first(last, X, r * to_row + c, 0, columns - c)")
+                w.line(f"last = load_first(Y, r * row + c, 1, columns - c, {lanes})")
+                w.line("store_first(last, X, r * to_row + c, columns - c)")
         with w.block("elif to_row == 1 and column == 1:"):
             w.line(f"whole_rows = rows - rows % {lanes}")
             w.line(f"whole_columns = columns - columns % {lanes}")

@@ -21,16 +21,14 @@ CALLED = {
     "intrinsics": ("minimum", "narrow", "pointer", "scratch", "times", "widen"),
     "memory": ("call11", "call8", "give", "take"),
     "vectors": (
-        "add",
-        "add_first",
         "load",
         "load_first",
-        "multiply_add",
         "prefetch",
+        "product",
         "store",
         "store_first",
         "transpose",
-        "zeros",
+        "update",
     ),
 }
 """What generated source may call, by its room in `einjit.kernel`."""
