@@ -32,7 +32,6 @@ def test_a_worker_times_a_call_and_finds_what_is_wrong(monkeypatch):
     point = PRODUCT.at("float64")
     assert worker.prepare(point) is None
     samples = worker.time(0.01)
-    assert len(samples) > 1
     assert min(samples) > 0
     wrong = Engine("numpy", lambda point, operands: (lambda: np.zeros((8, 8)), ()))
     monkeypatch.setitem(ENGINES, "numpy", wrong)
