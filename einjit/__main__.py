@@ -10,6 +10,7 @@ from dataclasses import asdict
 from typing import Any
 
 import einjit
+from einjit.bench.command import add_bench
 from einjit.errors import EinjitError
 from einjit.explain import explain
 from einjit.kernel.cache import disk
@@ -44,7 +45,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser("einjit", description=description)
     parser.add_argument("--version", action="version", version=f"einjit {einjit.__version__}")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
-    for add in (_add_explain, _add_warmup, _add_cache, _add_info):
+    for add in (_add_explain, _add_warmup, _add_cache, add_bench, _add_info):
         command = add(commands)
         command.add_argument("--json", action="store_true", help="print JSON")
     return parser

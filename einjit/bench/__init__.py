@@ -1,0 +1,1 @@
+"""The benchmark: einjit beside other engines and the limits of the machine."""
