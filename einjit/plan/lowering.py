@@ -13,7 +13,7 @@ import numpy as np
 from einjit.equation.operands import Layout, packed
 from einjit.plan.indices import Loops, arrange, inner_cost, simplify
 from einjit.plan.blocking import Groups, block
-from einjit.plan.nest import STRIP, Nest
+from einjit.plan.nest import BLOCK, STRIP, Nest
 from einjit.plan.packed import Packed
 
 TILES = 64
@@ -43,13 +43,19 @@ FMA_TIME = 0.2
 BYTE_TIME = 0.05
 """Nanoseconds that one thread takes to move a byte of an operand or the result."""
 
+UNROLLED = 64
+"""Iterations of tiny loops that are unrolled."""
+
+LONG_BATCH = 64
+"""Iterations of the other loops from which unrolling pays."""
+
 PACKED = ("float32", "float64", "int32", "int64", "uint32", "uint64")
 """Types that microkernels multiply."""
 
 SHORTEST_SIDE = 4
 """Extent of M and of N from which register tiles pay."""
 
-SHORTEST_SUM = 4
+SHORTEST_SUM = 2
 """Extent of K from which register tiles pay."""
 
 SMALL_PRODUCT = 1024
@@ -133,6 +139,25 @@ def _is_empty(task: Task) -> bool:
     return 0 in task.loops.extents
 
 
+def _tiny(loops: Loops) -> tuple[int, ...]:
+    """The loops that are unrolled: the shortest ones, as many as UNROLLED iterations allow."""
+    chosen: list[int] = []
+    for i in sorted(range(len(loops.extents)), key=lambda i: loops.extents[i]):
+        if math.prod(loops.extents[j] for j in (*chosen, i)) > UNROLLED:
+            break
+        chosen.append(i)
+    return tuple(chosen)
+
+
+def _is_tiny(task: Task) -> bool:
+    """Whether every contracted loop is tiny and the others are long."""
+    loops = simplify(task.loops)
+    tiny = _tiny(loops)
+    others = math.prod(n for i, n in enumerate(loops.extents) if i not in tiny)
+    contracted = set(loops.contracted)
+    return bool(contracted) and contracted <= set(tiny) and others >= LONG_BATCH
+
+
 def _is_long_sum(task: Task) -> bool:
     loops = task.arranged
     if not loops.contracted or loops.iterations < LONG_SUM:
@@ -184,6 +209,25 @@ def _as_nest(name: str, reason: str, task: Task) -> list[Lowered]:
     return [_lowered(name, reason, task.dtypes, task.compute, loops, *_tiling(loops))]
 
 
+def _as_unrolled(name: str, reason: str, task: Task) -> list[Lowered]:
+    """Long free loops outside, the tiny ones inside, the contracted ones innermost."""
+    loops = simplify(task.loops)
+    tiny = _tiny(loops)
+    result = loops.strides[-1]
+
+    def place(i: int) -> tuple[bool, bool, bool, int]:
+        one = sum(row[i] == 1 for row in loops.strides)
+        return i in tiny, result[i] == 0, i not in tiny and one > 0, -abs(result[i])
+
+    loops = loops.take(sorted(range(len(loops.extents)), key=place))
+    long = len(loops.extents) - len(tiny)
+    tile, tiles = 1, loops.extents[0]
+    while tile < long - 1 and tiles < TILES:
+        tiles *= loops.extents[tile]
+        tile += 1
+    return [_lowered(name, reason, task.dtypes, task.compute, loops, tile, False, None, long)]
+
+
 def _as_split(name: str, reason: str, task: Task) -> list[Lowered]:
     """Sum fixed spans of one contracted loop, each into a result of its own; then add those."""
     loops = task.arranged
@@ -232,6 +276,12 @@ LOWERINGS = (
         _as_packed,
         "each element is used often: boxes packed for the cache, sums in register tiles",
     ),
+    Lowering(
+        "unrolled",
+        _is_tiny,
+        _as_unrolled,
+        "tiny extents, a long batch: the tiny ones are numbers in the source and unrolled",
+    ),
     Lowering("split", _is_long_sum, _as_split, "a long sum, few results: summed in fixed spans"),
     Lowering("nest", lambda task: True, _as_nest, "loops ordered by stride"),
 )
@@ -265,8 +315,10 @@ def _lowered(
     tile: int,
     strip: bool,
     span: int | None = None,
+    unrolled: int | None = None,
 ) -> Lowered:
-    """A nest over arranged loops; with `span`, the last of them is that of the spans."""
+    """A nest over arranged loops; with `span`, the last of them is that of the spans; the loops
+    from `unrolled` on are unrolled."""
     n = len(loops.extents) - (span is not None)
     terms = [tuple(i for i in range(n) if row[i]) for row in loops.strides]
     unit = [n > 0 and row[n - 1] == 1 for row in loops.strides]
@@ -274,6 +326,7 @@ def _lowered(
     last = len(terms) - 1
     order = sorted(range(last), key=lambda k: (terms[k], unit[k], dtypes[k]))
     rows = [*order, last]
+    summed = math.prod(loops.extents[i] for i in range(n) if loops.strides[-1][i] == 0)
     nest = Nest(
         terms=tuple(terms[k] for k in rows),
         unit=tuple(unit[k] for k in rows),
@@ -283,11 +336,20 @@ def _lowered(
         tile=tile,
         strip=strip,
         span=span,
+        short=span is None and summed <= BLOCK,
     )
-    sizes = tuple(
-        loops.extents[loop] if operand is None else loops.strides[rows[operand]][loop]
-        for _, operand, loop in nest.sizes()
-    )
+
+    def value(operand: int | None, loop: int) -> int:
+        return loops.extents[loop] if operand is None else loops.strides[rows[operand]][loop]
+
+    if unrolled is not None:
+        known = [
+            (name, value(operand, loop))
+            for name, operand, loop in nest.sizes()
+            if loop >= unrolled and abs(value(operand, loop)) <= UNROLLED
+        ]
+        nest = replace(nest, unrolled=unrolled, constants=tuple(known))
+    sizes = tuple(value(operand, loop) for _, operand, loop in nest.sizes())
     itemsizes = [np.dtype(dtype).itemsize for dtype in dtypes]
     lines = inner_cost(loops, itemsizes, n - 1) if n else 1.0
     time = LINE_TIME * lines * math.prod(loops.extents[:n])

@@ -22,7 +22,9 @@ class Nest:
     stride along the innermost loop; `dtypes` are theirs, and sums are held as `compute`. Tiles are
     what runs in parallel: the iterations of the first `tile` loops and, with `strip`, of the
     strips of the innermost loop; or, with `span`, fixed pieces of that contracted loop, each of
-    which gives a result of its own.
+    which gives a result of its own. `short` sums have no more than BLOCK terms. The loops
+    from `unrolled` on have a known few iterations: `constants` are those of `sizes()` that the
+    source holds as numbers.
     """
 
     terms: tuple[tuple[int, ...], ...]
@@ -33,6 +35,9 @@ class Nest:
     tile: int = 0
     strip: bool = False
     span: int | None = None
+    short: bool = False
+    unrolled: int | None = None
+    constants: tuple[tuple[str, int], ...] = ()
 
     def __str__(self) -> str:
         """The step in the field's notation: `ab,bc->ac`, its letters those of the loops."""
@@ -46,6 +51,11 @@ class Nest:
     @property
     def contracted(self) -> tuple[int, ...]:
         return tuple(i for i in range(self.loops) if i not in self.terms[-1])
+
+    def is_held(self, operand: int) -> bool:
+        """Whether an operand has no other loops than unrolled ones: it is read once and held."""
+        loops = self.terms[operand]
+        return self.unrolled is not None and bool(loops) and min(loops) >= self.unrolled
 
     @property
     def sums_innermost(self) -> bool:
@@ -108,4 +118,5 @@ class Nest:
         if self.span is not None:
             found += [("span", None, self.loops)]
             found += [(f"{self.operands[-1]}_tile", len(self.terms) - 1, self.loops)]
-        return found
+        known = dict(self.constants)
+        return [size for size in found if size[0] not in known]

@@ -7,6 +7,8 @@ taken in blocks, whose error grows with BLOCK + n / BLOCK instead of n (Higham, 
 Stability of Numerical Algorithms*, §4.2).
 """
 
+import math
+from collections.abc import Sequence
 from contextlib import AbstractContextManager, ExitStack
 
 from einjit.names import index_name
@@ -36,11 +38,15 @@ class _NestWriter:
         self.element = ELEMENTS[nest.compute]
         self.compute = self.element.compute
         self.inner = nest.loops - 1
-        self.blocked = bool(nest.contracted) and not self.element.exact
+        self.blocked = bool(nest.contracted) and not (self.element.exact or nest.short)
         self.on_strip = bool(nest.contracted) and not nest.sums_innermost
         self.waiting = list(range(len(nest.terms) - 1))  # inputs no factor has taken yet
         self.factors: list[str] = []  # hoisted products, the last one holding those before it
         self.opened: set[int] = set()
+        self.held: set[int] = set()
+        known = dict(nest.constants)
+        names = (f"n_{index_name(i)}" for i in range(nest.loops))
+        self.extents = {i: known[name] for i, name in enumerate(names) if name in known}
 
     # ------------------------------------------------------------ the parts, outermost first
 
@@ -51,6 +57,9 @@ class _NestWriter:
             with ExitStack() as stack:
                 free = [i for i in nest.terms[-1] if i != self.inner or nest.sums_innermost]
                 self._open_tiles(stack)
+                if nest.unrolled is not None:
+                    self._sum_unrolled(stack, free[nest.tile :])
+                    return
                 self._open_loops(stack, free[nest.tile :], "free")
                 if nest.sums_innermost:
                     self._sum_in_register()
@@ -66,11 +75,41 @@ class _NestWriter:
         w.line("# extents n_a; strides A_a in elements, where they are not 1")
         for number, (name, _, _) in enumerate(nest.sizes()):
             w.line(f"{name} = sizes[{number}]")
+        for name, value in nest.constants:
+            w.line(f"{name} = {value}")
+        tiny = [i for i in nest.terms[-1] if nest.unrolled is not None and i >= nest.unrolled]
+        if tiny and nest.contracted:
+            size = math.prod(self.extents[i] for i in tiny)
+            w.line(f"totals = scratch({size}, {self.compute})", "in registers")
         if self.on_strip:
             w.line(f"total = scratch({STRIP}, {self.compute})", "sums of a strip, in the L1 cache")
             if self.blocked:
                 w.line(f"part = scratch({STRIP}, {self.compute})", "and of one block of terms")
+        for number in range(len(nest.terms) - 1):
+            if nest.is_held(number):
+                self._hold(number)
         self._hoist()
+
+    def _hold(self, operand: int) -> None:
+        """Copy a tiny operand to where nothing that is stored can change it: into registers."""
+        nest, w = self.nest, self.w
+        name, loops = nest.operands[operand], nest.terms[operand]
+        size = math.prod(self.extents[i] for i in loops)
+        w.line(f"{name}_held = scratch({size}, {ELEMENTS[nest.dtypes[operand]].carrier})")
+        at = self._compact(loops)
+        with ExitStack() as stack:
+            for i in map(index_name, loops):
+                stack.enter_context(w.block(f"for {i} in range(n_{i}):"))
+            w.line(f"{name}_held[{at}] = {self._at(operand)}")
+        self.held.add(operand)
+
+    def _compact(self, loops: Sequence[int]) -> str:
+        """The place of some unrolled loops' values in a packed array."""
+        text, stride = [], 1
+        for i in reversed(loops):
+            text.append(f"{index_name(i)} * {stride}" if stride > 1 else index_name(i))
+            stride *= self.extents[i]
+        return " + ".join(reversed(text)) or "0"
 
     def _open_tiles(self, stack: ExitStack) -> None:
         """The loop over tiles, the only one that is run in parallel."""
@@ -138,7 +177,33 @@ class _NestWriter:
         if loops:
             self.w.line(f"{index_name(loops[0])} = {joint}")
 
-    # ------------------------------------------------------------ the three shapes
+    # ------------------------------------------------------------ the shapes
+
+    def _sum_unrolled(self, stack: ExitStack, free: list[int]) -> None:
+        """Tiny loops: all sums of an iteration of the long ones are taken before one is stored."""
+        nest, w = self.nest, self.w
+        first = nest.unrolled or 0
+        self._open_loops(stack, [i for i in free if i < first], "free")
+        tiny = [i for i in free if i >= first]
+        at = self._compact(tiny)
+        last = len(nest.terms) - 1
+        with ExitStack() as sums:
+            for i in tiny:
+                sums.enter_context(w.block(f"for {index_name(i)} in range(n_{index_name(i)}):"))
+            w.line(f"total = {self.compute}(0)")
+            with ExitStack() as terms:
+                for i in nest.contracted:
+                    name = index_name(i)
+                    terms.enter_context(w.block(f"for {name} in range(n_{name}):", "contracted"))
+                w.line(f"total = {added(nest.compute, 'total', self._term())}")
+            if not tiny:
+                self._store("total")
+                return
+            w.line(f"totals[{at}] = total")
+        for i in tiny:
+            stack.enter_context(w.block(f"for {index_name(i)} in range(n_{index_name(i)}):"))
+        write = ELEMENTS[nest.dtypes[last]].write
+        w.line(f"{self._at(last)} = {write.format(f'totals[{at}]')}")
 
     def _store_products(self, stack: ExitStack) -> None:
         """Nothing contracted: a product an element, added to 0 as numpy does (no -0.0)."""
@@ -250,6 +315,8 @@ class _NestWriter:
     def _at(self, operand: int) -> str:
         """An operand's element for the values of the loop variables."""
         nest, name = self.nest, self.nest.operands[operand]
+        if operand in self.held:
+            return f"{name}_held[{self._compact(nest.terms[operand])}]"
         parts = [
             index_name(i)
             if nest.unit[operand] and i == self.inner
