@@ -23,16 +23,26 @@ Value = Any
 
 
 class Tile(types.Type):  # type: ignore[misc]
-    """The type of rows × vectors of elements."""
+    """The type of rows × vectors of `lanes` elements; a complex one takes two parts of a vector."""
 
     def __init__(self, kind: Any, lanes: int, rows: int, vectors: int) -> None:
         self.kind, self.lanes, self.rows, self.vectors = kind, lanes, rows, vectors
         super().__init__(name=f"Tile({kind}, {lanes}, {rows}, {vectors})")
 
     @property
+    def parts(self) -> int:
+        """Parts of an element."""
+        return 2 if isinstance(self.kind, types.Complex) else 1
+
+    @property
     def vector(self) -> Any:
         """LLVM's type of one vector."""
-        return ir.VectorType(_element(self.kind), self.lanes)
+        return ir.VectorType(_part(self.kind), self.lanes * self.parts)
+
+    @property
+    def align(self) -> int:
+        """Bytes that vectors in memory are aligned to: those of a part."""
+        return int(self.kind.bitwidth) // 8 // self.parts
 
     def position(self, row: int, vector: int) -> int:
         """Where a vector lies in the tile."""
@@ -45,14 +55,13 @@ class _TileModel(models.PrimitiveModel):  # type: ignore[misc]
         super().__init__(manager, tile, ir.ArrayType(tile.vector, tile.rows * tile.vectors))
 
 
-def _element(kind: Any) -> Any:
+def _part(kind: Any) -> Any:
+    """LLVM's type of an element's parts."""
+    if isinstance(kind, types.Complex):
+        kind = kind.underlying_float
     if isinstance(kind, types.Float):
         return ir.DoubleType() if kind.bitwidth == 64 else ir.FloatType()
     return ir.IntType(kind.bitwidth)
-
-
-def _bytes(kind: Any) -> int:
-    return int(kind.bitwidth) // 8
 
 
 @intrinsic(prefer_literal=True)
@@ -81,7 +90,7 @@ def load_first(
     def emit(context: Any, builder: Builder, signature: Any, args: Any) -> Value:
         row = ir.Constant(context.get_value_type(tile), ir.Undefined)
         first = builder.gep(args[0], [args[1]])
-        mask = _mask(builder, tile.lanes, args[3])
+        mask = _mask(builder, tile, args[3])
         for v in range(tile.vectors):
             row = builder.insert_value(row, _load(builder, tile, first, v, mask), v)
         return row
@@ -118,7 +127,7 @@ def product(
         builder.position_at_end(loop)
         k = builder.phi(WORD)
         factors, vectors_at = (builder.phi(place.type) for place in places)
-        sums = [builder.phi(tile.vector) for _ in range(tile.rows * tile.vectors)]
+        sums = [builder.phi(tile.vector) for _ in range(tile.rows * tile.vectors * tile.parts)]
         for phi, start in zip((k, factors, vectors_at), (zero, *places), strict=True):
             phi.add_incoming(start, before)
         for total in sums:
@@ -126,9 +135,11 @@ def product(
         loaded = [_load(builder, tile, vectors_at, v) for v in range(tile.vectors)]
         place, made = factors, []
         for r in range(tile.rows):
-            factor = _splat(builder, builder.load(place), tile.lanes)
-            for v, vector in enumerate(loaded):
-                made.append(_multiply_add(builder, factor, vector, sums[tile.position(r, v)]))
+            for part in range(tile.parts):
+                value = builder.load(_part_of(builder, tile, place, part))
+                factor = _splat(builder, value, tile.vector.count)
+                for vector in loaded:
+                    made.append(_multiply_add(builder, factor, vector, sums[len(made)]))
             if r + 1 < tile.rows:
                 place = builder.gep(place, [row])
         after = builder.add(k, single)
@@ -140,8 +151,12 @@ def product(
         builder.cbranch(builder.icmp_signed("<", after, depth), loop, behind)
         builder.position_at_end(behind)
         result = ir.Constant(context.get_value_type(tile), ir.Undefined)
-        for position, new in enumerate(made):
-            result = builder.insert_value(result, new, position)
+        for r in range(tile.rows):
+            for v in range(tile.vectors):
+                first = r * tile.vectors * tile.parts + v
+                parts = made[first : first + tile.vectors * tile.parts : tile.vectors]
+                whole = _joined(builder, parts)
+                result = builder.insert_value(result, whole, tile.position(r, v))
         return result
 
     words = (types.intp,) * 3
@@ -156,7 +171,7 @@ def update(
     last vector only the first `last` elements, where it has more."""
 
     def emit(context: Any, builder: Builder, signature: Any, args: Any) -> Value:
-        mask = _mask(builder, tile.lanes, args[4])
+        mask = _mask(builder, tile, args[4])
 
         def plus(vector: Value, place: Value, v: int) -> Value:
             return _add(builder, vector, _load(builder, tile, place, v, mask))
@@ -208,7 +223,7 @@ def store_first(typingctx: Any, tile: Any, place: Any, at: Any, n: Any) -> Any:
     """The same, of the last vector only its first `n` elements."""
 
     def emit(context: Any, builder: Builder, signature: Any, args: Any) -> Value:
-        _store_rows(builder, tile, args, _mask(builder, tile.lanes, args[3]))
+        _store_rows(builder, tile, args, _mask(builder, tile, args[3]))
         return context.get_dummy_value()
 
     return types.void(tile, place, types.intp, types.intp), emit
@@ -231,8 +246,8 @@ def transpose(
             if i + 1 < tile.lanes:
                 place = builder.gep(place, [stride])
         place = builder.gep(target, [at])
-        for i, row in enumerate(_transposed(builder, rows, tile.lanes)):
-            builder.store(row, _vector_at(builder, tile, place, 0), align=_bytes(tile.kind))
+        for i, row in enumerate(_transposed(builder, rows, tile)):
+            builder.store(row, _vector_at(builder, tile, place, 0), align=tile.align)
             if i + 1 < tile.lanes:
                 place = builder.gep(place, [to_stride])
         return context.get_dummy_value()
@@ -263,7 +278,7 @@ def _store_rows(builder: Builder, tile: Tile, args: Any, mask: Value | None) -> 
     """Write a tile's rows; the last vector of each under a mask if there is one."""
 
     def write(vector: Value, place: Value, v: int) -> Value:
-        where, align = _vector_at(builder, tile, place, v), _bytes(tile.kind)
+        where, align = _vector_at(builder, tile, place, v), tile.align
         if mask is None or v + 1 < tile.vectors:
             builder.store(vector, where, align=align)
         else:
@@ -287,22 +302,23 @@ def _load(
     """A row's vector of this number; the last one under a mask if there is one."""
     where = _vector_at(builder, tile, place, number)
     if mask is None or number + 1 < tile.vectors:
-        return builder.load(where, align=_bytes(tile.kind))
-    align, zero = ir.Constant(INDEX, _bytes(tile.kind)), ir.Constant(tile.vector, None)
+        return builder.load(where, align=tile.align)
+    align, zero = ir.Constant(INDEX, tile.align), ir.Constant(tile.vector, None)
     return builder.call(_masked(builder, "load", tile), [where, align, mask, zero])
 
 
-def _mask(builder: Builder, lanes: int, n: Value) -> Value:
-    """The lanes below `n`."""
-    numbers = ir.Constant(ir.VectorType(INDEX, lanes), list(range(lanes)))
+def _mask(builder: Builder, tile: Tile, n: Value) -> Value:
+    """The first `n` elements of a vector."""
+    lanes = tile.lanes * tile.parts
+    numbers = ir.Constant(ir.VectorType(INDEX, lanes), [i // tile.parts for i in range(lanes)])
     limit = _splat(builder, builder.trunc(n, INDEX), lanes)
     return builder.icmp_signed("<", numbers, limit)
 
 
 def _masked(builder: Builder, what: str, tile: Tile) -> Value:
-    vector, mask = tile.vector, ir.VectorType(ir.IntType(1), tile.lanes)
-    pointer = vector.as_pointer()
-    name = f"llvm.masked.{what}.v{tile.lanes}{_suffix(tile.kind)}.p0"
+    vector = tile.vector
+    mask, pointer = ir.VectorType(ir.IntType(1), vector.count), vector.as_pointer()
+    name = f"llvm.masked.{what}.v{vector.count}{_suffix(vector.element)}.p0"
     if what == "load":
         kind = ir.FunctionType(vector, [pointer, INDEX, mask, vector])
     else:
@@ -310,8 +326,34 @@ def _masked(builder: Builder, what: str, tile: Tile) -> Value:
     return cgutils.get_or_insert_function(builder.module, kind, name)
 
 
-def _suffix(kind: Any) -> str:
-    return f"{'f' if isinstance(kind, types.Float) else 'i'}{kind.bitwidth}"
+def _suffix(element: Any) -> str:
+    """How LLVM's names of functions write a type."""
+    if isinstance(element, ir.IntType):
+        return f"i{element.width}"
+    return "f64" if isinstance(element, ir.DoubleType) else "f32"
+
+
+def _part_of(builder: Builder, tile: Tile, place: Value, part: int) -> Value:
+    """The address of an element's part."""
+    if tile.parts == 1:
+        return place
+    place = builder.bitcast(place, tile.vector.element.as_pointer())
+    return builder.gep(place, [ir.Constant(WORD, part)])
+
+
+def _joined(builder: Builder, parts: list[Value]) -> Value:
+    """The sums of products, out of those with each part of the factors.
+
+    A complex factor's real part times (re, im), and its imaginary part times the same: the second
+    is turned by i, to (-im, re), and added.
+    """
+    if len(parts) == 1:
+        return parts[0]
+    real, imaginary = parts
+    lanes = real.type.count
+    turned = _shuffled(builder, imaginary, imaginary, [i ^ 1 for i in range(lanes)])
+    signs = ir.Constant(real.type, [-1.0 if i % 2 == 0 else 1.0 for i in range(lanes)])
+    return _multiply_add(builder, signs, turned, real)
 
 
 def _splat(builder: Builder, value: Value, lanes: int) -> Value:
@@ -336,25 +378,29 @@ def _add(builder: Builder, one: Value, two: Value) -> Value:
 def _multiply_add(builder: Builder, one: Value, two: Value, total: Value) -> Value:
     if _is_float(one):
         kind = one.type
-        bits = 64 if isinstance(kind.element, ir.DoubleType) else 32
+        name = f"llvm.fma.v{kind.count}{_suffix(kind.element)}"
         function = cgutils.get_or_insert_function(
-            builder.module, ir.FunctionType(kind, [kind] * 3), f"llvm.fma.v{kind.count}f{bits}"
+            builder.module, ir.FunctionType(kind, [kind] * 3), name
         )
         return builder.call(function, [one, two, total])
     return builder.add(total, builder.mul(one, two))
 
 
-def _transposed(builder: Builder, rows: list[Value], lanes: int) -> list[Value]:
+def _transposed(builder: Builder, rows: list[Value], tile: Tile) -> list[Value]:
     """The rows of the transposed block: in each round, halves of growing size change places."""
     width = 1
-    while width < lanes:
+    while width < tile.lanes:
         low, high = [], []
-        for i in range(lanes):
+        for i in range(tile.lanes):
             turn = (i // width) % 2
-            low.append(i - width + lanes if turn else i)
-            high.append(i + lanes if turn else i + width)
+            low.append(i - width + tile.lanes if turn else i)
+            high.append(i + tile.lanes if turn else i + width)
+        low, high = (
+            [i * tile.parts + part for i in lanes for part in range(tile.parts)]
+            for lanes in (low, high)
+        )
         made = list(rows)
-        for i in range(lanes):
+        for i in range(tile.lanes):
             if not i & width:
                 one, two = rows[i], rows[i | width]
                 made[i] = _shuffled(builder, one, two, low)

@@ -49,7 +49,10 @@ UNROLLED = 64
 LONG_BATCH = 64
 """Iterations of the other loops from which unrolling pays."""
 
-PACKED = ("float32", "float64", "int32", "int64", "uint32", "uint64")
+PACKED = (
+    *("float32", "float64", "complex64", "complex128"),
+    *("int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64"),
+)
 """Types that microkernels multiply."""
 
 SHORTEST_SIDE = 4

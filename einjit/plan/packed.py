@@ -64,7 +64,8 @@ class Move:
 
     @property
     def compute(self) -> str:
-        return f"uint{8 * self.size}"
+        """The type that elements are moved as: the one of their size that vectors know."""
+        return "complex128" if self.size == 16 else f"uint{8 * self.size}"
 
     @property
     def dtypes(self) -> tuple[str, ...]:

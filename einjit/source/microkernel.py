@@ -58,7 +58,7 @@ def _microkernel(kernel: Macrokernel, rows: int, vectors: int, w: Writer) -> Non
 def write_move(move: Move, w: Writer) -> None:
     """The function that moves a matrix: whole vectors along the unit stride that both sides share,
     or blocks transposed in registers where each has another."""
-    lanes, kind = move.lanes, f"uint{8 * move.size}"
+    lanes, kind = move.lanes, move.compute
     with w.block(f"def contract({', '.join(move.arguments)}):"):
         w.line(f"X = pointer(to, {kind})")
         w.line(f"Y = pointer(source, {kind})")

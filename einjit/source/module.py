@@ -70,7 +70,7 @@ def write_source(nest: Structure) -> Source:
         kinds = {nest.dtype}
         write_macrokernel(nest, body)
     else:
-        kinds = {f"uint{8 * nest.size}"}
+        kinds = {nest.compute}
         write_move(nest, body)
     text = body.text()
     w = Writer()
