@@ -30,12 +30,14 @@ def write_macrokernel(kernel: Macrokernel, w: Writer) -> None:
 
 
 def _strips(kernel: Macrokernel, vectors: int, w: Writer) -> None:
-    with w.block("for i in range(0, m, height):", "IR: a strip of A"):
+    w.line("i = 0")
+    with w.block("while i < m:", "IR: a strip of A"):
         w.line("rows = minimum(height, m - i)")
         for rows in range(kernel.rows, 0, -1):
             test = f"{'if' if rows == kernel.rows else 'elif'} rows == {rows}:"
             with w.block(test if rows > 1 or kernel.rows == 1 else "else:"):
                 _microkernel(kernel, rows, vectors, w)
+        w.line("i += height")
 
 
 def _microkernel(kernel: Macrokernel, rows: int, vectors: int, w: Writer) -> None:

@@ -40,8 +40,10 @@ class _PackedWriter:
                 w.line("block = 0")
                 with ExitStack() as stack:
                     for name in map(index_name, p.group_k):
-                        loop = f"for {name}0 in range(0, n_{name}, box_{name}):"
+                        # no steps: a range that checks its step needs numba to be loaded
+                        loop = f"for block_{name} in range(boxes_{name}):"
                         stack.enter_context(w.block(loop, "PC: blocks of K"))
+                        w.line(f"{name}0 = block_{name} * box_{name}")
                     self._enter(p.group_k, "depth")
                     w.line("block += 1")
                     if p.pack_b:
