@@ -49,7 +49,10 @@ def move(dtype: str) -> Move:
 
 @dataclass(frozen=True, slots=True)
 class Groups:
-    """The loops of a step by their role: batch, M, N and K; A and B the first two rows of strides."""
+    """The loops of a step by their role: batch, M, N and K; A and B the first two rows of strides.
+
+    What neither operand varies along, though the result does, is batch too.
+    """
 
     h: tuple[int, ...]
     m: tuple[int, ...]
@@ -62,7 +65,7 @@ class Groups:
         a, b, c = loops.strides
         every = range(len(loops.extents))
         return cls(
-            tuple(i for i in every if c[i] and a[i] and b[i]),
+            tuple(i for i in every if c[i] and bool(a[i]) == bool(b[i])),
             tuple(i for i in every if c[i] and a[i] and not b[i]),
             tuple(i for i in every if c[i] and b[i] and not a[i]),
             tuple(i for i in every if not c[i]),
