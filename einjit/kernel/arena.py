@@ -22,7 +22,9 @@ class Arena:
 
     def __init__(self) -> None:
         n = 2 * cores() + 8  # a thread that finds none free waits for one
-        self._memory = mmap.mmap(-1, n * ROOM)
+        # A child gets a copy: it must not write into what its parent computes with.
+        flags = getattr(mmap, "MAP_PRIVATE", 0) | getattr(mmap, "MAP_ANONYMOUS", 0)
+        self._memory = mmap.mmap(-1, n * ROOM, **({"flags": flags} if flags else {}))
         if hasattr(mmap, "MADV_HUGEPAGE"):
             self._memory.madvise(mmap.MADV_HUGEPAGE)
         room = np.frombuffer(self._memory, np.intp)

@@ -50,7 +50,10 @@ def move(dtype: str) -> Move:
 
 @dataclass(frozen=True, slots=True)
 class Groups:
-    """The loops of a step by their role: batch, M, N and K; A and B the first two rows of strides."""
+    """The loops of a step by their role: batch, M, N and K; A and B the first two rows of strides.
+
+    What neither operand varies along, though the result does, is batch too.
+    """
 
     h: tuple[int, ...]
     m: tuple[int, ...]
@@ -63,7 +66,7 @@ class Groups:
         a, b, c = loops.strides
         every = range(len(loops.extents))
         return cls(
-            tuple(i for i in every if c[i] and a[i] and b[i]),
+            tuple(i for i in every if c[i] and bool(a[i]) == bool(b[i])),
             tuple(i for i in every if c[i] and a[i] and not b[i]),
             tuple(i for i in every if c[i] and b[i] and not a[i]),
             tuple(i for i in every if not c[i]),
@@ -115,6 +118,7 @@ class _Blocking:
         self.k = self._last(self.k, *self._first_of(self.k), self.a)
         self.n = self._last(self.n, self._lane_loop(), self.c)
         self.direct = self._is_direct()
+        self.s = self.h[-1:] if self.units[2] in self.h else ()
 
     def _first_of(self, group: tuple[int, ...]) -> tuple[int | None]:
         a, b, _ = self.units
@@ -170,7 +174,7 @@ class _Blocking:
             box = self._boxes(parts)
             boxes = {i: -(-self.extents[i] // box[i]) for i in box}
             of_m = math.prod(boxes[i] for i in self.m)
-            others = self._volume(self.h) * math.prod(boxes[i] for i in self.n)
+            others = math.prod(boxes.get(i, self.extents[i]) for i in (*self.h, *self.n))
             several = self.direct or all(boxes[i] == 1 for i in self.k)
             width, height = (math.prod(box[i] for i in group) for group in (self.n, self.m))
             for share in dict.fromkeys(-(-of_m // n) for n in range(1, 4 * busy + 1)):
@@ -192,9 +196,13 @@ class _Blocking:
         high = l2 // (8 * deep * self.size)
         if not self.direct:
             wide = min(wide, high * 2)
+        box = dict.fromkeys(self.s, self.kernel.lanes)
+        if self.s:  # a cube in place of a panel: every iteration side by side has its own boxes
+            deep = 4 * self.wide
+            high = wide = l2 // (6 * self.kernel.lanes * deep * self.size)
         wide = max(2 * self.wide, min(wide, self._volume(self.n)) // parts)
         a, b, c = self.units
-        box = self._fill(self.k, deep, [b], 1)
+        box |= self._fill(self.k, deep, [b], 1)
         box |= self._fill(self.n, wide, [c, b], self.wide)
         box |= self._fill(self.m, high, [a, c], self.kernel.rows)
         return box
@@ -229,11 +237,14 @@ class _Blocking:
         a, b, c = self.units
         name = {old: new for new, old in enumerate([*self.h, *self.m, *self.n, *self.k])}
         inner_m, inner_n, inner_k = self.m[-1], self.n[-1], self.k[-1]
-        b_row = b if b is not None and b != inner_n and b not in self.h else inner_k
-        rest = [i for i in (*self.m, *self.n) if i != inner_n]
+        boxed = (*self.s, *self.n, *self.k)
+        b_row = b if b in boxed and b != inner_n else inner_k
+        rest = [i for i in (*self.s, *self.m, *self.n) if i != inner_n]
         c_row = c if c in rest else min(rest, key=lambda i: abs(self.c[i]))
-        a_pair = (inner_m, inner_k) if self.rows else (inner_k, inner_m)
-        single = len(self.k) == 1
+        a_column, a_row = (inner_k, inner_m) if self.rows else (inner_m, inner_k)
+        if a in (*self.s, *self.m, *self.k) and a != a_column:
+            a_row = a
+        single = len(self.k) == 1 and not self.s
         keeps_a = single and (self.direct or len(self.m) == 1)
         whole = self.extents[inner_n] % self.kernel.lanes == 0  # a vector more would be read
         keeps_b = single and whole and (self.direct or len(self.n) == 1) and self.b[inner_n] == 1
@@ -248,7 +259,8 @@ class _Blocking:
             pack_a=not (keeps_a and self._leaves_a()),
             pack_b=not (keeps_b and self._leaves_b()),
             direct=self.direct,
-            a_move=(name[a_pair[0]], name[a_pair[1]]),
+            boxed=bool(self.s),
+            a_move=(name[a_row], name[a_column]),
             b_move=(name[b_row], name[inner_n]),
             c_move=(name[c_row], name[inner_n]),
         )
@@ -271,10 +283,11 @@ class _Blocking:
             return (-(-count * size // 64) | 1) * 64
 
         height, width, depth = (math.prod(box[i] for i in group) for group in (m, n, k))
-        to_b = height * padded(depth) if packed.rows else depth * padded(height)
-        to_c = to_b + depth * padded(width)
+        side = math.prod(box[i] for i in self.s)
+        to_b = side * (height * padded(depth) if packed.rows else depth * padded(height))
+        to_c = to_b + side * depth * padded(width)
         sizes = [self.extents[i] for i in (*h, *m, *n, *k)]
-        sizes += [box[i] for i in (*m, *n, *k)]
+        sizes += [box[i] for i in (*self.s, *m, *n, *k)]
         sizes += [per_tile, to_b, to_c]
         terms = ((*h, *m, *k), (*h, *k, *n), (*h, *m, *n))
         for row, term in zip((self.a, self.b, self.c), terms, strict=True):

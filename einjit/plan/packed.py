@@ -86,7 +86,8 @@ class Packed:
     The loops are numbered batch, M (free, of A), N (free, of B), K (contracted), as many of each
     as the fields say, the last of a group innermost in a packed box. `rows` says that A's boxes
     hold rows along K, else columns along M. `pack_a` and `pack_b` say which operands are packed at
-    all. With `direct` the microkernels write C itself, else a box that is moved to C.
+    all. With `direct` the microkernels write C itself, else a box that is moved to C. With `boxed`
+    the boxes hold several iterations of the last batch loop: the one along which C has unit stride.
 
     `a_move`, `b_move` and `c_move` are the two loops (row, column) that one call of `move` runs.
     """
@@ -101,6 +102,7 @@ class Packed:
     pack_a: bool
     pack_b: bool
     direct: bool
+    boxed: bool
     a_move: tuple[int, int]
     b_move: tuple[int, int]
     c_move: tuple[int, int]
@@ -127,6 +129,11 @@ class Packed:
     def group_h(self) -> tuple[int, ...]:
         """The batch loops."""
         return tuple(range(self.batch))
+
+    @property
+    def group_s(self) -> tuple[int, ...]:
+        """The batch loop whose iterations lie side by side in boxes, if there is one."""
+        return self.group_h[-1:] if self.boxed else ()
 
     @property
     def group_m(self) -> tuple[int, ...]:
@@ -176,6 +183,7 @@ class Packed:
         groups = (self.group_h, self.group_m, self.group_n, self.group_k)
         for role, group in zip(roles, groups, strict=True):
             lines += [f"{index_name(i)}: {role}" for i in group]
+        lines += [f"{index_name(i)}: side by side in the boxes" for i in self.group_s]
         return lines
 
     def sizes(self) -> list[str]:
@@ -187,7 +195,7 @@ class Packed:
         """
         h, m, n, k = self.group_h, self.group_m, self.group_n, self.group_k
         names = [f"n_{index_name(i)}" for i in (*h, *m, *n, *k)]
-        names += [f"box_{index_name(i)}" for i in (*m, *n, *k)]
+        names += [f"box_{index_name(i)}" for i in (*self.group_s, *m, *n, *k)]
         names += ["boxes_m", "to_b", "to_c"]
         for operand, loops in zip(self.operands, self.terms, strict=True):
             names += [f"{operand}_{index_name(i)}" for i in loops]

@@ -24,6 +24,7 @@ class _PackedWriter:
     def __init__(self, packed: Packed, writer: Writer) -> None:
         self.p, self.w = packed, writer
         self.size = np.dtype(packed.compute).itemsize
+        self.batch = [i for i in packed.group_h if i not in packed.group_s]
 
     # ------------------------------------------------------------ the loops, outermost first
 
@@ -33,6 +34,8 @@ class _PackedWriter:
             self._unpack()
             with w.block("for tile in range(first, last):", "parallel"):
                 self._decode_tile()
+                for name in map(index_name, p.group_s):
+                    w.line(f"e_{name} = minimum(box_{name}, n_{name} - {name}0)")
                 self._enter(p.group_n, "width")
                 self._pad("b_k", "width")
                 if not p.direct:
@@ -40,8 +43,10 @@ class _PackedWriter:
                 w.line("block = 0")
                 with ExitStack() as stack:
                     for name in map(index_name, p.group_k):
-                        loop = f"for {name}0 in range(0, n_{name}, box_{name}):"
+                        # no steps: a range that checks its step needs numba to be loaded
+                        loop = f"for block_{name} in range(boxes_{name}):"
                         stack.enter_context(w.block(loop, "PC: blocks of K"))
+                        w.line(f"{name}0 = block_{name} * box_{name}")
                     self._enter(p.group_k, "depth")
                     w.line("block += 1")
                     if p.pack_b:
@@ -65,7 +70,7 @@ class _PackedWriter:
         w.line("# extents n_a and those of boxes, strides A_a in elements")
         for number, name in enumerate(p.sizes()):
             w.line(f"{name} = sizes[{number + 3}]")
-        for name in map(index_name, (*p.group_m, *p.group_n, *p.group_k)):
+        for name in map(index_name, (*p.group_s, *p.group_m, *p.group_n, *p.group_k)):
             w.line(f"boxes_{name} = (n_{name} + box_{name} - 1) // box_{name}")
         w.line(f"boxes = {_times(f'boxes_{index_name(i)}' for i in p.group_m)}", "of M")
         w.line(f"blocks = {_times(f'boxes_{index_name(i)}' for i in p.group_k)}", "of K")
@@ -85,7 +90,7 @@ class _PackedWriter:
         """Where boxes begin, and the values of batch loops, out of their joint number."""
         for i in reversed(loops):
             name, first = index_name(i), i == loops[0]
-            batch = i in self.p.group_h
+            batch = i in self.batch
             extent = f"n_{name}" if batch else f"boxes_{name}"
             value = joint if first else f"{joint} % {extent}"
             self.w.line(f"{name} = {value}" if batch else f"{name}0 = {value} * box_{name}")
@@ -112,7 +117,7 @@ class _PackedWriter:
     def _pack_b(self) -> None:
         p = self.p
         self.w.line(f"at_b = {self._address('B', p.terms[1])}")
-        self._move(p.b_move, (*p.group_k, *p.group_n), ("b_box", self._in_b), ("at_b", _stride("B")))
+        self._move(p.b_move, (*p.group_s, *p.group_k, *p.group_n), ("b_box", self._in_b), ("at_b", _stride("B")))
 
     def _pack_a(self) -> None:
         p, w = self.p, self.w
@@ -121,13 +126,13 @@ class _PackedWriter:
         else:
             self._pad("a_k", "height")
         w.line(f"at_a = {self._address('A', p.terms[0])}")
-        self._move(p.a_move, (*p.group_m, *p.group_k), ("a_box", self._in_a), ("at_a", _stride("A")))
+        self._move(p.a_move, (*p.group_s, *p.group_m, *p.group_k), ("a_box", self._in_a), ("at_a", _stride("A")))
 
     def _unpack_c(self) -> None:
         p = self.p
         with self.w.block("if block == blocks:"):
             self.w.line(f"at_c = {self._address('C', p.terms[2])}")
-            loops = (*p.group_m, *p.group_n)
+            loops = (*p.group_s, *p.group_m, *p.group_n)
             self._move(p.c_move, loops, ("at_c", _stride("C")), ("c_box", self._in_c))
 
     def _move(
@@ -149,42 +154,48 @@ class _PackedWriter:
             self.w.call("call8", "move", arguments)
 
     def _in_a(self, i: int) -> str:
+        if i in self.p.group_s:
+            return "height * a_m" if self.p.rows else "depth * a_k"
         flat = f"flat_{index_name(i)}"
         if self.p.rows:
             return f"{flat} * a_m" if i in self.p.group_m else flat
         return f"{flat} * a_k" if i in self.p.group_k else flat
 
     def _in_b(self, i: int) -> str:
+        if i in self.p.group_s:
+            return "depth * b_k"
         flat = f"flat_{index_name(i)}"
         return f"{flat} * b_k" if i in self.p.group_k else flat
 
     def _in_c(self, i: int) -> str:
+        if i in self.p.group_s:
+            return "height * c_m"
         flat = f"flat_{index_name(i)}"
         return f"{flat} * c_m" if i in self.p.group_m else flat
 
     # ------------------------------------------------------------ the product of two boxes
 
     def _macrokernel(self) -> None:
-        """One call for the boxes; with `direct` one for each run of C that the last loops give."""
-        p = self.p
-        if not p.direct:
-            a, b = self._operand_a([]), self._operand_b([])
-            c = ["c_box", "c_m"]
-            self.w.call("call11", "macrokernel", ["height", "width", "depth", *a, *b, *c, "block - 1"])
-            self._unpack_c()
-            return
-        last_m, last_n = p.group_m[-1], p.group_n[-1]
-        others = [*p.group_m[:-1], *p.group_n[:-1]]
-        self.w.line(f"at_c = {self._address('C', p.terms[2])}")
+        """One call for the boxes; with `direct` one for each run of C that the last loops give, and
+        one for each iteration that lies side by side."""
+        p, w = self.p, self.w
+        others = list(p.group_s)
+        sizes = ["height", "width", "depth"]
+        if p.direct:
+            others += [*p.group_m[:-1], *p.group_n[:-1]]
+            sizes[:2] = [f"e_{index_name(i)}" for i in (p.group_m[-1], p.group_n[-1])]
+            w.line(f"at_c = {self._address('C', p.terms[2])}")
         with ExitStack() as stack:
             for name in map(index_name, others):
-                stack.enter_context(self.w.block(f"for {name} in range(e_{name}):"))
-            a = self._operand_a([i for i in others if i in p.group_m])
-            b = self._operand_b([i for i in others if i in p.group_n])
-            offset = [f"{index_name(i)} * C_{index_name(i)}" for i in others]
-            c = [self._bytes("at_c", offset), f"C_{index_name(last_m)}"]
-            sizes = [f"e_{index_name(last_m)}", f"e_{index_name(last_n)}", "depth"]
-            self.w.call("call11", "macrokernel", [*sizes, *a, *b, *c, "block - 1"])
+                stack.enter_context(w.block(f"for {name} in range(e_{name}):"))
+            a = self._operand_a([i for i in others if i not in p.group_n])
+            b = self._operand_b([i for i in others if i not in p.group_m])
+            address, stride = ("at_c", _stride("C")) if p.direct else ("c_box", self._in_c)
+            offset = [f"{index_name(i)} * {stride(i)}" for i in others]
+            c = [self._bytes(address, offset), stride(p.group_m[-1]) if p.direct else "c_m"]
+            w.call("call11", "macrokernel", [*sizes, *a, *b, *c, "block - 1"])
+        if not p.direct:
+            self._unpack_c()
 
     def _operand_a(self, others: list[int]) -> list[str]:
         """Address and strides along M and K of the macrokernel's A."""
@@ -210,8 +221,7 @@ class _PackedWriter:
 
     def _address(self, operand: str, loops: Sequence[int]) -> str:
         """The address of an operand's element where its box begins."""
-        batch = self.p.group_h
-        places = ((index_name(i), "" if i in batch else "0") for i in loops)
+        places = ((index_name(i), "" if i in self.batch else "0") for i in loops)
         return self._bytes(operand, [f"{name}{zero} * {operand}_{name}" for name, zero in places])
 
     def _bytes(self, address: str, offset: list[str]) -> str:
