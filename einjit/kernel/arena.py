@@ -10,9 +10,11 @@ import os
 
 import numpy as np
 
+from einjit.kernel.layout import SLOT_HEADER
+from einjit.plan.packed import SCRATCH
 from einjit.target import cores
 
-ROOM = 4 << 20
+ROOM = SCRATCH + SLOT_HEADER
 """Bytes of a slot, its lock included."""
 
 

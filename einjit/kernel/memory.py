@@ -105,9 +105,7 @@ def take(typingctx: Any, slots: Any) -> Any:
         slot = builder.add(first, builder.mul(number, step))
         lock = builder.inttoptr(slot, word_type.as_pointer())
         free, held = ir.Constant(word_type, 0), ir.Constant(word_type, 1)
-        done = builder.extract_value(
-            builder.cmpxchg(lock, free, held, "acquire", "monotonic"), 1
-        )
+        done = builder.extract_value(builder.cmpxchg(lock, free, held, "acquire", "monotonic"), 1)
         after = builder.add(number, held)
         after = builder.select(builder.icmp_signed("<", after, n), after, free)
         number.add_incoming(after, attempt)

@@ -80,9 +80,7 @@ def load(typingctx: Any, place: Any, at: Any, vectors: Any, lanes: Any) -> Any:
 
 
 @intrinsic(prefer_literal=True)
-def load_first(
-    typingctx: Any, place: Any, at: Any, vectors: Any, n: Any, lanes: Any
-) -> Any:
+def load_first(typingctx: Any, place: Any, at: Any, vectors: Any, n: Any, lanes: Any) -> Any:
     """The same where the last vector has only its first `n` elements, the others being 0: nothing
     behind them is touched."""
     tile = Tile(place.dtype, lanes.literal_value, 1, vectors.literal_value)
@@ -231,7 +229,14 @@ def store_first(typingctx: Any, tile: Any, place: Any, at: Any, n: Any) -> Any:
 
 @intrinsic(prefer_literal=True)
 def transpose(
-    typingctx: Any, to: Any, at: Any, to_stride: Any, source: Any, from_: Any, stride: Any, lanes: Any
+    typingctx: Any,
+    to: Any,
+    at: Any,
+    to_stride: Any,
+    source: Any,
+    from_: Any,
+    stride: Any,
+    lanes: Any,
 ) -> Any:
     """Write a block of lanes × lanes transposed: `to[at + j * to_stride + i]` is
     `source[from_ + i * stride + j]`."""

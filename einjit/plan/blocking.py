@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from einjit.plan.indices import Loops
-from einjit.plan.packed import Macrokernel, Move, Packed
+from einjit.plan.packed import LINE, SCRATCH, Macrokernel, Move, Packed
 from einjit.target import caches, cores, vector_bytes, vector_registers
 
 COPY_TIME = 6
@@ -191,21 +191,38 @@ class _Blocking:
     def _boxes(self, parts: int) -> dict[int, int]:
         """The extent of each loop's box, where that of N is so many times smaller than it could."""
         l1, l2 = caches()
+        l2 = min(l2, SCRATCH // 2)
         deep = l1 // (2 * self.wide * self.size)
         wide = l2 // (2 * deep * self.size)
         high = l2 // (8 * deep * self.size)
         if not self.direct:
             wide = min(wide, high * 2)
-        box = dict.fromkeys(self.s, self.kernel.lanes)
-        if self.s:  # a cube in place of a panel: every iteration side by side has its own boxes
+        box = {i: min(self.extents[i], LINE // self.size) for i in self.s}
+        if self.s:  # cubes in place of panels: every iteration side by side has boxes of its own
             deep = 4 * self.wide
-            high = wide = l2 // (6 * self.kernel.lanes * deep * self.size)
+            high = wide = min(l2 // (2 * LINE * deep), math.isqrt(2 * l2 // LINE))
         wide = max(2 * self.wide, min(wide, self._volume(self.n)) // parts)
         a, b, c = self.units
         box |= self._fill(self.k, deep, [b], 1)
         box |= self._fill(self.n, wide, [c, b], self.wide)
         box |= self._fill(self.m, high, [a, c], self.kernel.rows)
+        while self._places(box)[-1] > SCRATCH:  # short rows, each padded to a line
+            longest = max((*self.m, *self.n, *self.k), key=lambda i: box[i])
+            box[longest] = -(-box[longest] // 2)
         return box
+
+    def _places(self, box: dict[int, int]) -> tuple[int, int, int]:
+        """Bytes behind the boxes of A, of B and of C: where the next one begins."""
+        side, height, width, depth = (
+            math.prod(box[i] for i in group) for group in (self.s, self.m, self.n, self.k)
+        )
+
+        def padded(count: int) -> int:
+            return (-(-count * self.size // LINE) | 1) * LINE
+
+        to_b = side * (height * padded(depth) if self.rows else depth * padded(height))
+        to_c = to_b + side * depth * padded(width)
+        return to_b, to_c, to_c + (0 if self.direct else side * height * padded(width))
 
     def _fill(
         self, group: tuple[int, ...], room: int, first: list[int | None], step: int
@@ -277,18 +294,9 @@ class _Blocking:
 
     def _sizes(self, packed: Packed, box: dict[int, int], per_tile: int) -> tuple[int, ...]:
         h, m, n, k = self.h, self.m, self.n, self.k
-        size = self.size
-
-        def padded(count: int) -> int:
-            return (-(-count * size // 64) | 1) * 64
-
-        height, width, depth = (math.prod(box[i] for i in group) for group in (m, n, k))
-        side = math.prod(box[i] for i in self.s)
-        to_b = side * (height * padded(depth) if packed.rows else depth * padded(height))
-        to_c = to_b + side * depth * padded(width)
         sizes = [self.extents[i] for i in (*h, *m, *n, *k)]
         sizes += [box[i] for i in (*self.s, *m, *n, *k)]
-        sizes += [per_tile, to_b, to_c]
+        sizes += [per_tile, *self._places(box)[:2]]
         terms = ((*h, *m, *k), (*h, *k, *n), (*h, *m, *n))
         for row, term in zip((self.a, self.b, self.c), terms, strict=True):
             sizes += [row[i] for i in term]

@@ -7,6 +7,9 @@ from einjit.names import index_name, operand_name, term
 LINE = 64
 """Bytes of a cache line: rows of packed boxes begin at one."""
 
+SCRATCH = 4 << 20
+"""Bytes of scratch memory that the boxes of a thread have."""
+
 
 @dataclass(frozen=True, slots=True)
 class Macrokernel:

@@ -117,7 +117,12 @@ class _PackedWriter:
     def _pack_b(self) -> None:
         p = self.p
         self.w.line(f"at_b = {self._address('B', p.terms[1])}")
-        self._move(p.b_move, (*p.group_s, *p.group_k, *p.group_n), ("b_box", self._in_b), ("at_b", _stride("B")))
+        self._move(
+            p.b_move,
+            (*p.group_s, *p.group_k, *p.group_n),
+            ("b_box", self._in_b),
+            ("at_b", _stride("B")),
+        )
 
     def _pack_a(self) -> None:
         p, w = self.p, self.w
@@ -126,7 +131,12 @@ class _PackedWriter:
         else:
             self._pad("a_k", "height")
         w.line(f"at_a = {self._address('A', p.terms[0])}")
-        self._move(p.a_move, (*p.group_s, *p.group_m, *p.group_k), ("a_box", self._in_a), ("at_a", _stride("A")))
+        self._move(
+            p.a_move,
+            (*p.group_s, *p.group_m, *p.group_k),
+            ("a_box", self._in_a),
+            ("at_a", _stride("A")),
+        )
 
     def _unpack_c(self) -> None:
         p = self.p
