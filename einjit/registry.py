@@ -134,11 +134,11 @@ class Registry:
         return nest in self._kernels
 
     def has_on_disk(self, nest: Nest | Packed) -> bool:
-        """Whether the cache has a nest's kernel."""
+        """Whether the cache has a nest's kernel, and the compiled code that it calls."""
         with self._lock:
             from einjit.kernel.build import is_cached
 
-        return is_cached(write_source(nest))
+        return all(is_cached(write_source(part)) for part in (nest, *nest.needs))
 
     @property
     def native(self) -> "Native":
@@ -177,13 +177,15 @@ class Registry:
         return made
 
     def kernel(self, nest: Nest | Packed) -> "Kernel":
-        """The compiled kernel of a nest or a packed contraction."""
+        """The compiled kernel of a nest or a packed contraction, and with it what it calls."""
         found = self._kernels.get(nest)
         if found is not None:
             return found
         with self._lock:
             found = self._kernels.get(nest)
             if found is None:
+                for part in nest.needs:
+                    self.shared(part)
                 found = self._built(nest)
                 self._counts["loaded" if found.from_cache else "compiled"] += 1
                 self._kernels[nest] = found

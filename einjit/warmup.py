@@ -23,6 +23,7 @@ from einjit.equation.operands import Layout
 from einjit.equation.parser import as_text, parse
 from einjit.errors import ArgumentError, EinjitError, ShapeError
 from einjit.plan.nest import Nest
+from einjit.plan.packed import Packed
 from einjit.plan.plan import make_plan
 from einjit.profile import Call, read_profile, recorder
 from einjit.registry import registry
@@ -124,7 +125,7 @@ def warmup(what: Any, dtype: Any = None, progress: bool | None = None) -> Warmup
     """
     start = time.perf_counter()
     failed: list[tuple[str, str]] = []
-    nests: dict[Nest, str] = {}
+    nests: dict[Nest | Packed, str] = {}
     for call in _calls(what, dtype, failed):
         try:
             for nest in _nests(call):
@@ -219,7 +220,7 @@ def _shapes(text: str, size: int) -> list[tuple[int, ...]]:
     return [(extent,) * rank for rank in ranks]
 
 
-def _nests(call: Call) -> list[Nest]:
+def _nests(call: Call) -> list[Nest | Packed]:
     equation = parse(call.subscripts, [len(operand.shape) for operand in call.operands])
     plan = make_plan(
         equation,
@@ -235,7 +236,7 @@ def _nests(call: Call) -> list[Nest]:
 # ---------------------------------------------------------------- processes
 
 
-def _compile_apart(nests: Sequence[Nest], advance: Any) -> dict[Nest, str]:
+def _compile_apart(nests: Sequence[Nest | Packed], advance: Any) -> dict[Nest | Packed, str]:
     """Compile nests in processes of their own, which leave them in the cache; what failed."""
     workers = min(len(nests) // ALONE + 1, os.cpu_count() or 1)
     if workers < 2 or not registry.keeps:

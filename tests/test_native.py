@@ -38,7 +38,11 @@ def plan_of(subscripts, *operands, dtype=None, **options):
 
 
 def launch_of(subscripts, *operands, **options):
-    return ready(plan_of(subscripts, *operands, **options), NATIVE, registry.kernel)
+    return call_of(plan_of(subscripts, *operands, **options))
+
+
+def call_of(plan):
+    return ready(plan, NATIVE, registry.kernel, registry.shared)
 
 
 def bind_sum(extent, *, release=False, tiles=1, shape=(), strides=(), scalar=True):
@@ -544,7 +548,7 @@ def test_chain():
     path = ["einsum_path", (0, 1), (0, 1)]
     plan = plan_of("ij,jk,kl->il", a, b, c, optimize=path)
     assert plan.cast == (True, True, False)
-    call = ready(plan, NATIVE, registry.kernel)
+    call = call_of(plan)
     assert type(call) is Chain
     expected = np.einsum("ij,jk,kl->il", a, b, c)
     result = call("ij,jk,kl->il", a, b, c)
@@ -552,7 +556,7 @@ def test_chain():
     assert result.flags.owndata
     out = np.empty((20, 20), order="F")
     plan = plan_of("ij,jk,kl->il", a, b, c, optimize=path, out=Layout.of(out))
-    assert ready(plan, NATIVE, registry.kernel)("ij,jk,kl->il", a, b, c, out) is out
+    assert call_of(plan)("ij,jk,kl->il", a, b, c, out) is out
     np.testing.assert_array_equal(out, expected)
     assert (a.dtype, b.dtype) == (np.int8, np.float32)
 

@@ -14,7 +14,16 @@ from einjit.equation.operands import Layout, as_plain, packed
 from einjit.equation.parser import parse
 from einjit.kernel.layout import MOST_POINTERS
 from einjit.plan.indices import Loops, arrange, inner_cost, simplify
-from einjit.plan.lowering import FEW_TILES, LONG_SUM, LOWERINGS, SPANS, TILES
+from einjit.plan.lowering import (
+    FEW_TILES,
+    LONG_SUM,
+    LOWERINGS,
+    SHORTEST_SIDE,
+    SHORTEST_SUM,
+    SMALL_PRODUCT,
+    SPANS,
+    TILES,
+)
 from einjit.plan.nest import STRIP
 from einjit.plan.path import MOST_TOGETHER, STEP
 from einjit.plan.plan import CAST_FIRST, EARLY, make_plan
@@ -42,6 +51,9 @@ def only(plan):
 # --- the print
 
 
+PACKED = """\
+packed: each element is used often: boxes packed for the cache, sums in register tiles"""
+
 PRINTS = {
     "product of matrices": (
         plan_of("ij,jk", (100, 200), (200, 50)),
@@ -51,8 +63,19 @@ PRINTS = {
           a = 100: free, in A
           b = 200: contracted, in A, B
           c = 50: free, in B
-        A, B -> result: ab,bc->ac | nest: loops ordered by stride
+        A, B -> result: ab,bc->ac | PACKED
         2,000,000 FLOPs, 280,000 bytes""",
+    ),
+    "product of small matrices": (
+        plan_of("ij,jk", (10, 20), (20, 5)),
+        """\
+        ab,bc->ac
+        path: one or two operands: one contraction
+          a = 10: free, in A
+          b = 20: contracted, in A, B
+          c = 5: free, in B
+        A, B -> result: ab,bc->ac | nest: loops ordered by stride
+        2,000 FLOPs, 2,800 bytes""",
     ),
     "view": (
         plan_of("ji", (3, 2)),
@@ -127,8 +150,8 @@ PRINTS = {
           b = 40: contracted, in A, B
           c = 50: contracted, in B, C
           d = 60: free, in C
-        A, B -> t0: ab,bc->ac | nest: loops ordered by stride
-        C, t0 -> result: cd,ac->ad | nest: loops ordered by stride
+        A, B -> t0: ab,bc->ac | PACKED
+        C, t0 -> result: cd,ac->ad | PACKED
         300,000 FLOPs, 64,000 bytes""",
     ),
     "three operands in one pass": (
@@ -179,7 +202,7 @@ PRINTS = {
 @pytest.mark.parametrize("name", PRINTS)
 def test_print(name):
     plan, text = PRINTS[name]
-    assert str(plan) == dedent(text)
+    assert str(plan) == dedent(text).replace("PACKED", PACKED)
 
 
 # --- loops: fusing and nesting
@@ -270,10 +293,11 @@ def test_simpler_loops_visit_the_same_places():
     ],
 )
 def test_the_innermost_loop_moves_least(layouts, order, nesting, unit, kind):
-    plan = plan_of("ab,bc->ac", (30, 40), (40, 50), layouts=layouts, order=order)
+    shapes = ((), (30, 40), (40, 50))  # what has a scalar more is no product of two
+    plan = plan_of(",ab,bc->ac", *shapes, layouts="C" + layouts, order=order, optimize=False)
     lowered = only(plan)
     assert ["abc"[i] for (i,) in lowered.loops.indices] == list(nesting)
-    assert (lowered.nest.unit, lowered.nest.kind) == (unit, kind)
+    assert (lowered.nest.unit, lowered.nest.kind) == ((False, *unit), kind)
 
 
 def test_a_long_loop_beats_a_short_one_of_unit_stride():
@@ -312,6 +336,8 @@ def table():
     """An example for each row of the table, and just beside it where there is a threshold."""
     reasons = {row.name: row.reason for row in LOWERINGS}
     few, long = FEW_TILES - 1, LONG_SUM
+    side, k = SHORTEST_SIDE, SHORTEST_SUM
+    enough = -(-SMALL_PRODUCT // (side * k))
     for name, plan in [
         ("view", plan_of("ij->ji", (2, 3))),
         ("view", plan_of("ij->ji", (2, 0))),
@@ -334,6 +360,25 @@ def table():
         ("split", plan_of("ij->i", (few, long))),
         ("split", plan_of("ji->i", (long, few))),
         ("split", plan_of("ij,jk->ik", (3, long), (long, 3))),
+        # M, N and K are long enough, and so is their product; of a type that vectors multiply.
+        ("packed", plan_of("ij,jk->ik", (side, k), (k, enough))),
+        ("packed", plan_of("ij,jk->ik", (enough, k), (k, side))),
+        ("packed", plan_of("ij,jk->ik", (side, enough), (enough, side))),
+        ("nest", plan_of("ij,jk->ik", (side, k), (k, enough - 1))),
+        ("nest", plan_of("ij,jk->ik", (side - 1, 20), (20, enough))),
+        ("nest", plan_of("ij,jk->ik", (enough, 20), (20, side - 1))),
+        ("nest", plan_of("ij,jk->ik", (30, k - 1), (k - 1, 30))),
+        ("packed", plan_of("hiajl,ljhbk->abhik", (9, 2, 2, 2, 2), (2, 2, 9, 2, 64))),
+        ("nest", plan_of("hij,hik->hijk", (9, 30, 30), (9, 30, 30))),
+        *(
+            ("packed", plan_of("ij,jk->ik", (30, 30), (30, 30), dtype=dtype))
+            for dtype in ("float32", "int32", "int64", "uint32", "uint64")
+        ),
+        *(
+            ("nest", plan_of("ij,jk->ik", (30, 30), (30, 30), dtype=dtype))
+            for dtype in ("float16", "complex64", "complex128", "int16", "uint8", "bool")
+        ),
+        ("nest", plan_of(",ij,jk->ik", (), (30, 30), (30, 30), optimize=False)),
     ]:
         yield name, reasons[name], plan.steps[0].lowered
 
@@ -370,8 +415,8 @@ def test_spans_cover_a_sum_once(extent):
     [
         ("ij,j->i", [(TILES, 5), (5,)], 1, False, TILES),
         ("ij,j->i", [(2, 5), (5,)], 1, False, 2),
-        ("ij,kj->ik", [(TILES - 1, 5), (7, 5)], 2, False, 7 * (TILES - 1)),
-        ("ij,kj->ik", [(TILES, 5), (7, 5)], 1, False, TILES),
+        ("ij,kj->ik", [(TILES - 1, 5), (3, 5)], 2, False, 3 * (TILES - 1)),
+        ("ij,kj->ik", [(TILES, 5), (3, 5)], 1, False, TILES),
         ("i,j->ij", [(5,), (STRIP,)], 1, False, 5),
         ("i,j->ij", [(5,), (STRIP + 1,)], 1, True, 10),
         ("i,j->ij", [(TILES,), (1000,)], 1, False, TILES),
@@ -415,6 +460,7 @@ def test_shapes_share_a_nest_and_differ_in_sizes():
 
 def test_sizes_are_named_in_the_order_they_are_given():
     lowered = only(plan_of("ij,jk->ik", (10, 5), (5, 7)))
+    assert lowered.name == "nest"
     names = [name for name, _, _ in lowered.nest.sizes()]
     assert dict(zip(names, lowered.sizes, strict=True)) == {
         "n_b": 5,
@@ -631,7 +677,8 @@ def test_bytes_are_in_the_dtypes_of_the_arrays():
 
 
 def test_a_rough_time_grows_with_the_work():
-    times = [only(plan_of("ij,jk->ik", (n, n), (n, n))).time for n in (10, 20, 40)]
-    assert times == sorted(times)
-    assert 4 < times[2] / times[1] < 10
-    assert np.isfinite(times).all()
+    for dtype, sizes in (("complex64", (10, 20, 40)), ("float64", (20, 40, 80))):  # nest, packed
+        times = [only(plan_of("ij,jk->ik", (n, n), (n, n), dtype=dtype)).time for n in sizes]
+        assert times == sorted(times)
+        assert 4 < times[2] / times[1] < 10
+        assert np.isfinite(times).all()

@@ -42,25 +42,35 @@ EQUATIONS = [
     ("ji->i", operand(900, 600, order="F")),
     ("ij,ij->i", *both(600, 900)),
     ("ij,j->i", operand(600, 900), operand(900)),
-    ("ij,kj->ik", operand(60, 900), operand(70, 900)),
-    ("ij,kj->ik", operand(60, 900, dtype="f4"), operand(70, 900, dtype="f4")),
+    ("ij,kj->ik", operand(60, 900, dtype="c16"), operand(70, 900, dtype="c16")),
+    ("ij,kj->ik", operand(60, 900, dtype="c8"), operand(70, 900, dtype="c8")),
     ("bij,bij->b", *both(90, 40, 160)),
     ("ijk->i", operand(80, 150, 60)),
     ("ij,ij,ij->i", *both(600, 900), operand(600, 900)),
     # sums on a strip
     ("ij->j", operand(300, 4500, dtype="f4")),
-    ("ij,jk->ik", operand(90, 80), operand(80, 300)),
+    ("ij,jk->ik", operand(90, 80, dtype="c16"), operand(80, 300, dtype="c16")),
     ("ij,jk->ik", operand(90, 80, dtype="c8"), operand(80, 300, dtype="c8")),
     ("ij,jk->ik", operand(90, 80, dtype="f2"), operand(80, 300, dtype="f2")),
     ("ij,jk->ik", operand(90, 80, dtype="i2"), operand(80, 300, dtype="i2")),
-    ("ji,jk->ik", operand(80, 90), operand(80, 300)),
-    ("bij,bjk->bik", operand(40, 30, 30), operand(40, 30, 30)),
+    ("ji,jk->ik", operand(80, 90, dtype="c16"), operand(80, 300, dtype="c16")),
+    ("bij,bjk->bik", operand(40, 30, 30, dtype="c8"), operand(40, 30, 30, dtype="c8")),
     ("ijk->ik", operand(60, 90, 100)),
     ("ij,i->j", operand(200, 4500), operand(200)),
     ("ij,i->j", operand(200, 4500, dtype="i8"), operand(200, dtype="i8")),
     ("ijk,jk->ik", operand(60, 90, 100), operand(90, 100)),
-    ("ij,jk->ik", operand(30, 80), operand(80, 700)),
+    ("ij,jk->ik", operand(30, 80, dtype="c8"), operand(80, 700, dtype="c8")),
     ("ij,ik,il->jkl", operand(50, 20), operand(50, 30), operand(50, 40)),
+    # packed boxes
+    ("ij,jk->ik", operand(300, 700), operand(700, 300)),
+    ("ji,jk->ik", operand(700, 300), operand(700, 310)),
+    ("ij,kj->ik", operand(300, 200, dtype="f4"), operand(400, 200, dtype="f4")),
+    ("ij,jk->ki", operand(300, 200, dtype="i8"), operand(200, 300, dtype="i8")),
+    ("bij,bjk->bik", operand(40, 50, 60), operand(40, 60, 70)),
+    ("jbi,kbj->ikb", operand(60, 9, 80, dtype="f4"), operand(90, 9, 60, dtype="f4")),
+    ("kab,kcd->acbd", operand(60, 30, 40), operand(60, 40, 5)),
+    ("ijb,jkb->ikb", operand(70, 60, 9), operand(60, 80, 9)),
+    ("bgfd,caeg->fedcba", operand(9, 12, 11, 9), operand(10, 11, 12, 12)),
     # products
     ("ij,ij->ij", *both(600, 900)),
     ("ij,ij->ij", *both(600, 900, dtype="f4")),
@@ -112,8 +122,10 @@ def test_the_equations_have_every_kind_of_lowering():
     lowered = [step.lowered for plan in plans for step in plan.steps]
     assert {one.name for one in lowered} == {row.name for row in LOWERINGS}
     parallel = [one for one in lowered if one.is_parallel]
-    kinds = {(one.name, one.nest.kind, one.nest.tile, one.nest.strip) for one in parallel}
-    assert kinds >= {
+    packed = {one.nest.direct for one in parallel if one.name == "packed"}
+    assert packed == {True, False}  # C in place, and by way of a box
+    nests = {(one.name, one.nest) for one in parallel if one.name != "packed"}
+    assert {(name, nest.kind, nest.tile, nest.strip) for name, nest in nests} >= {
         ("nest", "register_sum", 1, False),
         ("nest", "register_sum", 2, False),
         ("nest", "strip_sum", 0, True),
@@ -147,7 +159,7 @@ def test_one_thread_and_two_give_the_same_bits(call):
 
 def hammer(n_threads, n_calls):
     """Many threads make the same calls, each beginning elsewhere, on a registry that is empty."""
-    integers = [operand(*shape, dtype="i8") for shape in [(7, 7), (300, 700), (700,), (90, 90)]]
+    integers = [operand(*shape, dtype="i8") for shape in [(7, 7), (300, 700), (700,), (160, 160)]]
     small, large, row, square = integers
     calls = [
         ("ij,jk->ik", small, small),
