@@ -29,6 +29,7 @@ from numba.core.untyped_passes import (
 
 from einjit.kernel import hot
 from einjit.kernel.load import Code, needs_of
+from einjit.kernel.memory import get_num_threads, set_num_threads
 from einjit.kernel.modules import enter, module_of
 from einjit.settings import settings
 from einjit.source.module import Source
@@ -41,8 +42,11 @@ NEST = types.void(types.intp, types.intp, WORDS, WORDS)
 BUILTIN = types.intp(types.intp, types.intp, types.intp)
 """(bound object, arguments, their number), as CPython calls a METH_FASTCALL function"""
 
-DRIVER = types.void(types.intp, types.intp, types.intp, types.intp, types.intp)
+LOOP = types.void(types.intp, types.intp, types.intp, types.intp, types.intp)
 """(kernel, tiles, tiles an iteration, addresses of the operands, sizes)"""
+
+DRIVER = types.void(*LOOP.args, types.intp)
+"""The same, and how many threads"""
 
 if settings.cpu == "generic":
     numba.config.CPU_NAME, numba.config.CPU_FEATURES = "generic", ""
@@ -106,10 +110,13 @@ def compile_hot(name: str) -> Code:
     """A function of the module `hot`; the parallel loop is compiled by numba's parallel backend."""
     if name != "drive":
         return _compiled(getattr(hot, name), BUILTIN, pipeline=Loops)
-    parallel = njit(DRIVER, parallel=True, error_model="numpy")(hot.drive)
+    parallel = njit(LOOP, parallel=True, error_model="numpy")(hot.drive)
 
-    def enter(kernel, tiles, chunk, operands, sizes):  # type: ignore[no-untyped-def]
+    def enter(kernel, tiles, chunk, operands, sizes, n_threads):  # type: ignore[no-untyped-def]
+        before = get_num_threads()  # the user's own parallel functions keep their number
+        set_num_threads(n_threads)
         parallel(kernel, tiles, chunk, operands, sizes)
+        set_num_threads(before)
 
     return _compiled(enter, DRIVER)
 

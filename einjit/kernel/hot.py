@@ -10,6 +10,7 @@ from numba import prange
 from einjit.kernel.intrinsics import minimum
 from einjit.kernel.layout import (
     ACTIVE,
+    ADMIT,
     ALIGNED,
     AS_SCALAR,
     BYTE_ORDER,
@@ -61,6 +62,7 @@ from einjit.kernel.memory import (
     PyErr_Clear,
     PyEval_RestoreThread,
     PyEval_SaveThread,
+    PyLong_AsSsize_t,
     PyObject_CallNoArgs,
     PyThread_acquire_lock,
     PyThread_release_lock,
@@ -69,7 +71,7 @@ from einjit.kernel.memory import (
     call1,
     call2,
     call4,
-    call5,
+    call6,
     call8,
     half_word,
     memcpy,
@@ -187,15 +189,24 @@ def run(block: int, args: int, n_args: int) -> int:
                 else:
                     Py_DecRef(done)
                 driver = word(process + 8 * DRIVER)
+        n_threads = 1
+        if driver != 0 and time != 0:
+            admitted = PyObject_CallNoArgs(word(process + 8 * ADMIT))
+            if admitted == 0:
+                PyErr_Clear()
+            else:
+                n_threads = PyLong_AsSsize_t(admitted)
+                Py_DecRef(admitted)
         put(process + 8 * ACTIVE, word(process + 8 * ACTIVE) + 1)
         thread = PyEval_SaveThread()
-        if driver == 0 or time == 0:
+        if n_threads < 2:
             call4(kernel, (0, tiles, operands, sizes))
         else:
             lock = word(process + 8 * LOCK)
             if lock != 0:
                 PyThread_acquire_lock(lock, 1)
-            call5(driver, (kernel, tiles, word(block + 8 * CHUNK), operands, sizes))
+            chunk = word(block + 8 * CHUNK)
+            call6(driver, (kernel, tiles, chunk, operands, sizes, n_threads))
             if lock != 0:
                 PyThread_release_lock(lock)
         PyEval_RestoreThread(thread)

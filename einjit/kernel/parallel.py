@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from einjit.kernel.build import Builtin
 from einjit.settings import logger
+from einjit.thread_count import get_num_threads
 
 if TYPE_CHECKING:
     from einjit.kernel.native import Native
@@ -37,7 +38,7 @@ class Threads:
         self._driver: Builtin | None = None
         self._forbidden = False
         self._lock = 0
-        self._wake = self.fetch  # one object: compiled code calls it by its address
+        native.call_back(wake=self.fetch, admit=get_num_threads)
         self.wait()
         if hasattr(os, "register_at_fork"):
             method = weakref.WeakMethod(self._after_fork)
@@ -54,6 +55,9 @@ class Threads:
         with self._registry_lock:  # no fork comes into the imports
             if self._driver is not None or self._forbidden:
                 return
+            if get_num_threads() < 2:  # for now: another thread may ask for more
+                self.wait()
+                return
             self._share(0, NEVER)  # whatever happens: not twice
             try:
                 layer = _launch()
@@ -66,7 +70,7 @@ class Threads:
                 logger.warning("threads: none, calls run in one: %s", problem)
 
     def _share(self, driver: int, patience: int) -> None:
-        self._native.share_threads(driver, wake=self._wake, patience=patience, lock=self._lock)
+        self._native.share_threads(driver, patience=patience, lock=self._lock)
 
     def _after_fork(self) -> None:
         """In a child: one thread for good where the layer cannot launch there.
