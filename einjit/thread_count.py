@@ -2,6 +2,7 @@
 
 What a Python thread has set for itself decides; else EINJIT_NUM_THREADS, or what the thread has set
 with numba.set_num_threads where that is less. numba is asked only once its threads are there.
+threadpoolctl's limits set the same number.
 """
 
 import operator
@@ -9,6 +10,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from einjit.errors import ArgumentError, OptionError
 from einjit.settings import settings
@@ -83,3 +85,38 @@ def _unchosen() -> int:
         masked = int(parallel._get_num_threads())  # numba.get_num_threads itself takes locks
         n = masked if masked > 0 else n  # numba tells a new thread of a forked child -1
     return min(n, settings.num_threads or n)
+
+
+def _limit_by(threadpoolctl: Any) -> None:
+    """Let `threadpoolctl.threadpool_limits` set the number of the Python thread that calls it.
+
+    It finds what it limits by the shared libraries that are loaded. numba's layers come late, and a
+    limit on libgomp does nothing to numba, which tells it a number at each launch. So numpy's
+    library, which is there before any call, stands for einjit.
+    """
+
+    class Controller(threadpoolctl.LibController):  # type: ignore[misc]
+        user_api = internal_api = "einjit"
+        filename_prefixes = ("_multiarray_umath.",)
+
+        def get_num_threads(self) -> int:
+            return get_num_threads()
+
+        def set_num_threads(self, num_threads: int) -> None:
+            n = max(1, min(num_threads, _most()))
+            # At the end of a block it sets what it found: nothing, for most threads.
+            _own.chosen = None if n == _unchosen() else n
+
+        def get_version(self) -> str:
+            return str(sys.modules["einjit"].__version__)
+
+    threadpoolctl.register(Controller)
+
+
+try:  # now: a limit that is set before einjit is known to it does not reach einjit
+    import threadpoolctl
+except ImportError:
+    pass
+else:
+    if hasattr(threadpoolctl, "register"):  # since 3.2
+        _limit_by(threadpoolctl)

@@ -455,6 +455,57 @@ def test_threads_call_while_the_threads_are_fetched(shared, layer):
     assert children.run(code, **settings) == ""
 
 
+@pytest.mark.parametrize("first", ["einjit", "threadpoolctl"])
+def test_threadpoolctl_limits_launches(layer, first):
+    code = """
+        import importlib, sys, threading
+        importlib.import_module(sys.argv[1])
+        import einjit
+        from threadpoolctl import threadpool_info, threadpool_limits
+
+        with threadpool_limits(1):
+            assert einjit.get_num_threads() == 1
+            assert "numba" not in sys.modules
+        assert einjit.get_num_threads() == 3
+        from watched import Watched
+        call = Watched()
+        assert call() == 3
+        for limit, n in ((1, 1), (2, 2), (3, 3), (99, 3), ({"einjit": 2}, 2), ({"blas": 1}, 3)):
+            with threadpool_limits(limit):
+                assert call() == n == einjit.get_num_threads(), (limit, n)
+                with einjit.threads(2):
+                    assert call() == 2
+                apart = []
+                thread = threading.Thread(target=lambda: apart.append(call()))
+                thread.start()
+                thread.join()
+                assert apart == [3]
+            assert call() == 3
+        with threadpool_limits(1, user_api="blas"):
+            assert call() == 3
+        import numba
+        numba.set_num_threads(2)  # a limit that is over left nothing behind that would beat this
+        assert call() == 2
+        (mine,) = [facts for facts in threadpool_info() if facts["user_api"] == "einjit"]
+        assert (mine["num_threads"], mine["version"]) == (2, einjit.__version__)
+        print(numba.threading_layer())
+    """
+    out = children.run(code, first, **{**layer, "NUMBA_NUM_THREADS": 3})
+    assert out == layer["NUMBA_THREADING_LAYER"]
+
+
+def test_einjit_works_with_and_without_any_threadpoolctl():
+    code = """
+        import sys, types
+        old = types.ModuleType("threadpoolctl")  # as before 3.2
+        sys.modules["threadpoolctl"] = None if sys.argv[1] == "none" else old
+        import einjit
+        print(einjit.get_num_threads())
+    """
+    for which in ("none", "old"):
+        assert children.run(code, which, NUMBA_NUM_THREADS=5) == "5"
+
+
 # ---------------------------------------------------------------- the same bits
 
 
