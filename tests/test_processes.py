@@ -455,6 +455,54 @@ def test_threads_call_while_the_threads_are_fetched(shared, layer):
     assert children.run(code, **settings) == ""
 
 
+@pytest.mark.parametrize("before", ["nothing", "a call", "a launch"])
+def test_a_call_within_a_users_parallel_loop_is_serial(shared, layer, before):
+    """numba's workqueue ends the process where one launch comes within another."""
+    code = """
+        import sys
+        import numba, numpy as np, einjit
+        from einjit.kernel.layout import DRIVER
+        from watched import Watched
+
+        a = np.arange(90_000.0).reshape(300, 300) % 5
+        expected = {"ij,kj->ik": a @ a.T, "ij,ij->ij": a * a, "ij->": a.sum()}
+        right, launched = [], []
+
+        def check(i):
+            for subscripts, result in expected.items():
+                given = [a] * (subscripts.count(",") + 1)
+                right.append(np.array_equal(einjit.einsum(subscripts, *given), result))
+
+        def watch(i):
+            launched.append(calls[i]())
+
+        @numba.njit(parallel=True)
+        def loop(n, watching):
+            for i in numba.prange(n):
+                with numba.objmode():
+                    (watch if watching else check)(i)
+
+        native = einjit.registry.native
+        if sys.argv[1] == "a call":
+            check(0)
+            native.share_threads(0, patience=0, lock=0)  # the next large call asks for threads
+        elif sys.argv[1] == "a launch":
+            assert Watched()() == 2
+        loop(8, False)
+        assert (native.process[DRIVER] != 0) == (sys.argv[1] == "a launch")
+        calls = [Watched() for _ in range(8)]  # threads are there, whatever there was before
+        assert calls[0]() == 2
+        loop(8, True)
+        check(0)
+        assert launched == [1] * 8, launched
+        assert all(right) and len(right) >= 27, right
+        assert [call() for call in calls] == [2] * 8
+        print(numba.threading_layer())
+    """
+    settings = {"EINJIT_CACHE_DIR": shared, "EINJIT_CACHE": "ro", **layer}
+    assert children.run(code, before, **settings) == layer["NUMBA_THREADING_LAYER"]
+
+
 @pytest.mark.parametrize("first", ["einjit", "threadpoolctl"])
 def test_threadpoolctl_limits_launches(layer, first):
     code = """
