@@ -32,9 +32,10 @@ NUMBA_SETTINGS = (
 class Settings:
     """The environment of the process.
 
-    `EINJIT_CACHE_DIR`: the folder of the cache. `EINJIT_CACHE`: `1`, `ro` (read, never write) or
-    `0` (none). `EINJIT_CPU`: `native`, or `generic` for kernels that run on every CPU of the
-    architecture. `EINJIT_STRICT=1`: raise where a call would fall back to numpy or warn.
+    `EINJIT_CACHE_DIR`: the folder of the cache. `EINJIT_CACHE`: `1`, `ro` (read, also what is
+    root's, and never write) or `0` (none). `EINJIT_CPU`: `native`, or `generic` for kernels that
+    run on every CPU of the architecture. `EINJIT_STRICT=1`: raise where a call would fall back to
+    numpy or warn.
     `EINJIT_RECORD`: the path of a profile that every call is noted in.
     `EINJIT_NUM_THREADS`: how many threads a large call may use, where nothing in the program says
     otherwise; NUMBA_NUM_THREADS, or the cores there are, bounds it (`most_threads`).

@@ -2,13 +2,16 @@
 
 import contextlib
 import hashlib
+import json
 import os
 import platform
 import stat
 import sys
+import tempfile
 import threading
 import time
 import warnings
+from pathlib import Path
 from random import Random
 
 import children
@@ -329,6 +332,121 @@ def test_another_users_folder_is_not_used(tmp_path, monkeypatch):
     with one_warning("another user's"):
         assert cache.load(KEY) is None
         assert cache.load(KEY) is None
+
+
+class Seen:
+    """What the system says of a file, with another owner."""
+
+    def __init__(self, status, owner):
+        self.status, self.st_uid = status, owner
+
+    def __getattr__(self, name):
+        return getattr(self.status, name)
+
+
+@pytest.fixture
+def owned(monkeypatch):
+    """Let a folder and its files seem to belong to somebody, and the process to user 1000."""
+    lstat, fstat = os.lstat, os.fstat
+
+    def seem(folder, file):
+        monkeypatch.setattr(os, "geteuid", lambda: 1000)
+        monkeypatch.setattr(os, "lstat", lambda path: Seen(lstat(path), folder))
+        monkeypatch.setattr(os, "fstat", lambda number: Seen(fstat(number), file))
+
+    return seem
+
+
+ROOT, OURS, FOREIGN = 0, 1000, 1001
+
+
+@POSIX
+@pytest.mark.parametrize("file", [ROOT, OURS])
+@pytest.mark.parametrize("folder", [ROOT, OURS])
+def test_what_root_made_may_be_read_only(tmp_path, owned, folder, file):
+    """As in an image: root compiled ahead, and the process that reads is somebody else's."""
+    path = tmp_path / "kernels"
+    place(Cache(path))
+    owned(folder, file)
+    assert Cache(path, "ro").load(KEY) == ENTRY
+    writing = Cache(path)
+    if folder == ROOT:  # a cache that is written is nobody's but ours
+        with one_warning("another user's"):
+            assert writing.load(KEY) is None
+    else:
+        assert (writing.load(KEY) == ENTRY) == (file == OURS)
+
+
+@POSIX
+@pytest.mark.parametrize(("folder", "file"), [(FOREIGN, ROOT), (FOREIGN, OURS), (FOREIGN, FOREIGN)])
+def test_a_strangers_folder_is_not_read(tmp_path, owned, folder, file):
+    path = tmp_path / "kernels"
+    place(Cache(path))
+    owned(folder, file)
+    with one_warning("another user's"):
+        assert Cache(path, "ro").load(KEY) is None
+
+
+@POSIX
+@pytest.mark.parametrize("folder", [ROOT, OURS])
+def test_a_strangers_file_is_not_read(tmp_path, owned, folder):
+    path = tmp_path / "kernels"
+    place(Cache(path))
+    owned(folder, FOREIGN)
+    cache = Cache(path, "ro")
+    assert cache.load(KEY) is None
+    assert cache.counts == {"refused": 1}
+
+
+@POSIX
+@pytest.mark.parametrize("which", ["folder", "file"])
+@pytest.mark.parametrize("mode", [0o020, 0o002])
+def test_what_root_lets_others_write_is_not_read(tmp_path, owned, which, mode):
+    folder = tmp_path / "kernels"
+    path = place(Cache(folder))
+    changed = folder if which == "folder" else path
+    changed.chmod(changed.stat().st_mode | mode)
+    owned(ROOT, ROOT)
+    cache = Cache(folder, "ro")
+    if which == "folder":
+        with one_warning("writable by others"):
+            assert cache.load(KEY) is None
+    else:
+        assert cache.load(KEY) is None
+        assert cache.counts == {"refused": 1}
+
+
+@pytest.fixture
+def open_folder():
+    """A folder that every user reaches."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        folder.chmod(0o755)
+        if not all(above.stat().st_mode & stat.S_IXOTH for above in folder.parents):
+            pytest.skip(f"not every user reaches {folder.parent}")
+        yield folder
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="only root becomes one")
+@pytest.mark.parametrize(("mode", "is_found"), [("ro", True), ("rw", False)])
+def test_another_user_reads_what_root_made(open_folder, mode, is_found):
+    """The real thing: a child that gives its rights up."""
+    folder = open_folder / "kernels"
+    place(Cache(folder)).chmod(0o644)
+    folder.chmod(0o755)
+    code = """
+        import json, os, sys
+        from pathlib import Path
+        from einjit.kernel.cache import Cache
+        cache, key = Cache(Path(sys.argv[1]), sys.argv[2]), json.loads(sys.argv[3])
+        os.setgroups([])
+        os.setgid(12345)
+        os.setuid(12345)
+        print(cache.load(key) is not None)
+    """
+    out, err = children.finish(children.start(code, folder, mode, json.dumps(KEY)))
+    assert out == str(is_found)
+    assert ("another user's" in err) == (not is_found)
 
 
 def test_one_warning_for_a_folder_that_vanishes(cache, caplog):
