@@ -837,24 +837,69 @@ def first_kernel():
     return next(iter(einjit.registry))
 
 
+GENERIC = """
+    import sys
+    if "used" in sys.argv:
+        import numba
+        @numba.njit(parallel=True, error_model="numpy")
+        def f(a):
+            total = 0.0
+            for i in numba.prange(a.size):
+                total += abs(a[i]) ** 2
+            return total
+        import numpy as np
+        assert f(np.ones(9, "complex64")) == 9
+    import hashlib
+    import llvmlite.binding as llvm
+    import numpy as np, einjit
+    from einjit.kernel.cache import disk
+    from einjit.kernel.layout import DRIVER
+    a = np.arange(40_000).reshape(200, 200).astype("float32") / 7
+    z = (a + 1j)[:50, :50].astype("complex64")
+    bits = hashlib.sha256()
+    for call in (("ij,jk->ik", a, a), ("ij->i", a), ("ij,jk->ik", z, z), ("ij,ij->", a, a)):
+        bits.update(einjit.einsum(*call).tobytes())
+    codes = {}
+    for _, entry in disk().entries():
+        if entry.key["kind"] != "source":
+            sections = llvm.ObjectFileRef.from_data(entry.code).sections()
+            text = b"".join(s.data() for s in sections if s.is_text())
+            assert len(text) > 100
+            codes[entry.key.get("nest") or entry.key["name"]] = hashlib.sha256(text).hexdigest()
+    einjit.registry._threads.fetch()
+    assert einjit.registry.native.process[DRIVER]
+    print(bits.hexdigest(), *sorted(codes.items()))
+    if "used" in sys.argv:  # numba itself still compiles for this CPU, whatever its features
+        import numba
+        from numba.core.registry import cpu_target
+        codegen = cpu_target.target_context.codegen()
+        assert codegen.magic_tuple()[1] == llvm.get_host_cpu_name()
+        assert codegen._tm_features == llvm.get_host_cpu_features().flatten()
+        assert numba.njit(lambda x: x + 1)(1) == 2
+        assert f(np.ones((9), "complex128")) == 9
+"""
+
+
 def test_generic_code_is_generic_even_after_numba_was_used(tmp_path):
-    """What is kept under a key was compiled for the processor of that key."""
-    code = """
-        import sys
-        if sys.argv[1] == "used":
-            import numba
-            numba.njit(lambda x: x + 1)(1)
-        import numpy as np, einjit
-        from einjit.kernel.cache import disk
-        a = np.ones((40, 40), "float32")
-        assert (einjit.einsum("ij,jk->ik", a, a) == 40).all()
-        for _, entry in disk().entries():
-            if entry.key["kind"] == "nest":
-                print(len(entry.code))
-    """
-    sizes = {}
-    for used in ("fresh", "used"):
-        folder = tmp_path / used
-        sizes[used] = children.run(code, used, EINJIT_CACHE_DIR=folder, EINJIT_CPU="generic")
-    if sizes["used"]:  # else it was not kept
-        assert int(sizes["used"]) == pytest.approx(int(sizes["fresh"]), abs=64)
+    """What is kept under a key was compiled for the CPU of that key: the same code to the byte."""
+    found = {}
+    for first in ("fresh", "used"):
+        settings = {"EINJIT_CACHE_DIR": tmp_path / first, "NUMBA_NUM_THREADS": 2}
+        found[first] = children.run(GENERIC, first, **settings, EINJIT_CPU="generic")
+    assert found["used"] == found["fresh"]
+    assert found["fresh"].count("ab") >= 4
+    assert "drive" in found["fresh"]
+    settings = {"EINJIT_CACHE_DIR": tmp_path / "native", "NUMBA_NUM_THREADS": 2}
+    native = children.run(GENERIC, "fresh", **settings)
+    assert native != found["fresh"]
+
+
+def test_generic_code_is_the_same_where_it_is_not_kept(tmp_path):
+    """A process that cannot write the cache compiles for the same CPU as the one that could."""
+    settings = {"EINJIT_CPU": "generic", "NUMBA_NUM_THREADS": 2}
+    folder = tmp_path / "kernels"
+    kept = children.run(GENERIC, "fresh", EINJIT_CACHE_DIR=folder, **settings)
+    again = children.run(GENERIC, "fresh", EINJIT_CACHE_DIR=folder, **settings)
+    off = children.run(GENERIC, "used", EINJIT_CACHE="0", **settings)
+    assert again == kept
+    assert off.split()[0] == kept.split()[0]
