@@ -284,9 +284,9 @@ FORK = """
 def fork(moment, n, folder, layer):
     settings = {"EINJIT_CACHE_DIR": folder, "EINJIT_CACHE": "ro", **layer}
     out, err = children.finish(children.start(FORK, moment, n, **settings), timeout=60 + 10 * n)
-    assert out == "done"
-    told = [line for line in err.splitlines() if line and "Unable to join threads" not in line]
-    assert told == []  # tbb says that it could not wait for another thread's launch
+    told = [line for line in (out + "\n" + err).splitlines() if line]
+    # tbb says, on one or the other, that it could not wait for another thread's launch.
+    assert [line for line in told if "Unable to join threads" not in line] == ["done"]
 
 
 @pytest.mark.parametrize("moment", ["used", "compiling", "launching"])

@@ -9,7 +9,6 @@ from numba import prange
 
 from einjit.kernel.intrinsics import minimum
 from einjit.kernel.layout import (
-    ACTIVE,
     ADMIT,
     ALIGNED,
     AS_SCALAR,
@@ -197,7 +196,6 @@ def run(block: int, args: int, n_args: int) -> int:
             else:
                 n_threads = PyLong_AsSsize_t(admitted)
                 Py_DecRef(admitted)
-        put(process + 8 * ACTIVE, word(process + 8 * ACTIVE) + 1)
         thread = PyEval_SaveThread()
         if n_threads < 2:
             call4(kernel, (0, tiles, operands, sizes))
@@ -210,7 +208,6 @@ def run(block: int, args: int, n_args: int) -> int:
             if lock != 0:
                 PyThread_release_lock(lock)
         PyEval_RestoreThread(thread)
-        put(process + 8 * ACTIVE, word(process + 8 * ACTIVE) - 1)
     if word(block + 8 * AS_SCALAR) != 0 and not given:
         out = call1(word(process + 8 * SCALAR), (out,))
     return out

@@ -15,7 +15,6 @@ import numpy.typing as npt
 from einjit.kernel.build import Builtin, Kernel
 from einjit.kernel.cache import disk
 from einjit.kernel.layout import (
-    ACTIVE,
     ADMIT,
     AS_SCALAR,
     CALLS,
@@ -85,15 +84,6 @@ class Native:
     def clock(self) -> int:
         """Kernels called so far."""
         return int(self.process[CLOCK])
-
-    @property
-    def launching(self) -> bool:
-        """Whether a large call is under way, in any thread."""
-        return bool(self.process[ACTIVE])
-
-    @launching.setter
-    def launching(self, value: bool) -> None:
-        self.process[ACTIVE] = value
 
     @property
     def hits(self) -> int:

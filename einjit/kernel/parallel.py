@@ -81,17 +81,16 @@ class Threads:
     def _after_fork(self) -> None:
         """In a child: one thread for good where the layer cannot launch there.
 
-        GNU OpenMP ends a child that launches after its parent did, whoever's launch it was; tbb
-        hangs in one that was forked during a launch.
+        GNU OpenMP ends a child that launches after its parent did, whoever's launch it was. tbb
+        hangs in one where its threads could not be stopped for the fork: where another thread of
+        the parent has launched, or has been the first to.
         """
         launched = getattr(sys.modules.get("numba.np.ufunc.parallel"), "_is_initialized", False)
         if not launched:
             return
         import numba
 
-        layer = numba.threading_layer()
-        self._forbidden = layer == "omp" or (layer == "tbb" and self._native.launching)
-        self._native.launching = False
+        self._forbidden = numba.threading_layer() != "workqueue"
         self._lock = self._lock and ctypes.pythonapi.PyThread_allocate_lock()
         if self._forbidden:
             self._share(0, NEVER)
