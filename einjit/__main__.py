@@ -193,6 +193,7 @@ def _info(arguments: argparse.Namespace) -> tuple[dict[str, Any], str]:
     import numba
     import numpy
 
+    numba.get_num_threads()  # launches them: the layer is known from then on
     facts = {
         "einjit": einjit.__version__,
         "python": platform.python_version(),
@@ -202,7 +203,7 @@ def _info(arguments: argparse.Namespace) -> tuple[dict[str, Any], str]:
         "machine": platform.machine(),
         "cpu": llvmlite.binding.get_host_cpu_name(),
         "threads": get_num_threads(),
-        "threading_layer": numba.threading_layer(),  # known once the threads were counted
+        "threading_layer": numba.threading_layer(),
         **asdict(settings),
         "numba_settings": " ".join(map("=".join, settings.numba_settings)) or None,
         "cache_dir": str(disk().opened),

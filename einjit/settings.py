@@ -32,10 +32,13 @@ NUMBA_SETTINGS = (
 class Settings:
     """The environment of the process.
 
-    `EINJIT_CACHE_DIR`: the folder of the cache. `EINJIT_CACHE`: `1`, `ro` (read, never write) or
-    `0` (none). `EINJIT_CPU`: `native`, or `generic` for kernels that run on every CPU of the
-    architecture. `EINJIT_STRICT=1`: raise where a call would fall back to numpy or warn.
+    `EINJIT_CACHE_DIR`: the folder of the cache. `EINJIT_CACHE`: `1`, `ro` (read, also what is
+    root's, and never write) or `0` (none). `EINJIT_CPU`: `native`, or `generic` for kernels that
+    run on every CPU of the architecture. `EINJIT_STRICT=1`: raise where a call would fall back to
+    numpy or warn.
     `EINJIT_RECORD`: the path of a profile that every call is noted in.
+    `EINJIT_NUM_THREADS`: how many threads a large call may use, where nothing in the program says
+    otherwise; NUMBA_NUM_THREADS, or the cores there are, bounds it (`most_threads`).
     `EINJIT_LOG`: a level of the standard library's logging, as in `EINJIT_LOG=debug`.
     """
 
@@ -44,6 +47,8 @@ class Settings:
     cpu: str = "native"
     strict: bool = False
     record: str | None = None
+    num_threads: int | None = None
+    most_threads: int = 1
     log: str | None = None
     numba_settings: tuple[tuple[str, str], ...] = ()
 
@@ -55,15 +60,28 @@ class Settings:
             raise OptionError(f"EINJIT_CACHE={mode!r} is none of '1', 'ro', '0'")
         if cpu not in CPUS:
             raise OptionError(f"EINJIT_CPU={cpu!r} is none of 'native', 'generic'")
+        threads = environment.get("EINJIT_NUM_THREADS") or None
+        if threads is not None and not (threads.isdecimal() and int(threads) > 0):
+            raise OptionError(f"EINJIT_NUM_THREADS={threads!r} is no number of threads, 1 or more")
         return cls(
             cache_dir=environment.get("EINJIT_CACHE_DIR") or None,
             cache=CACHE_MODES[mode],
             cpu=cpu,
             strict=environment.get("EINJIT_STRICT", "0") not in ("", "0"),
             record=environment.get("EINJIT_RECORD") or None,
+            num_threads=threads and int(threads),
+            most_threads=_most_threads(environment.get("NUMBA_NUM_THREADS", "")),
             log=environment.get("EINJIT_LOG") or None,
             numba_settings=tuple((n, environment[n]) for n in NUMBA_SETTINGS if n in environment),
         )
+
+
+def _most_threads(asked: str) -> int:
+    """How many threads numba will launch, by its own rule."""
+    if asked.isdecimal() and int(asked) > 0:
+        return int(asked)
+    affinity = getattr(os, "sched_getaffinity", None)
+    return len(affinity(0)) if affinity else os.cpu_count() or 1
 
 
 settings = Settings.read(os.environ)

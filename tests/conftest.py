@@ -9,7 +9,7 @@ OURS = "PYTEST_XDIST_WORKER" not in os.environ
 
 if OURS:  # before einjit is imported: it reads the environment once
     os.environ["EINJIT_CACHE_DIR"] = tempfile.mkdtemp(prefix="einjit-tests-")
-    for name in ("EINJIT_CACHE", "EINJIT_RECORD", "EINJIT_STRICT"):
+    for name in ("EINJIT_CACHE", "EINJIT_NUM_THREADS", "EINJIT_RECORD", "EINJIT_STRICT"):
         os.environ.pop(name, None)
 
 

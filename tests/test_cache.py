@@ -2,13 +2,16 @@
 
 import contextlib
 import hashlib
+import json
 import os
 import platform
 import stat
 import sys
+import tempfile
 import threading
 import time
 import warnings
+from pathlib import Path
 from random import Random
 
 import children
@@ -329,6 +332,121 @@ def test_another_users_folder_is_not_used(tmp_path, monkeypatch):
     with one_warning("another user's"):
         assert cache.load(KEY) is None
         assert cache.load(KEY) is None
+
+
+class Seen:
+    """What the system says of a file, with another owner."""
+
+    def __init__(self, status, owner):
+        self.status, self.st_uid = status, owner
+
+    def __getattr__(self, name):
+        return getattr(self.status, name)
+
+
+@pytest.fixture
+def owned(monkeypatch):
+    """Let a folder and its files seem to belong to somebody, and the process to user 1000."""
+    lstat, fstat = os.lstat, os.fstat
+
+    def seem(folder, file):
+        monkeypatch.setattr(os, "geteuid", lambda: 1000)
+        monkeypatch.setattr(os, "lstat", lambda path: Seen(lstat(path), folder))
+        monkeypatch.setattr(os, "fstat", lambda number: Seen(fstat(number), file))
+
+    return seem
+
+
+ROOT, OURS, FOREIGN = 0, 1000, 1001
+
+
+@POSIX
+@pytest.mark.parametrize("file", [ROOT, OURS])
+@pytest.mark.parametrize("folder", [ROOT, OURS])
+def test_what_root_made_may_be_read_only(tmp_path, owned, folder, file):
+    """As in an image: root compiled ahead, and the process that reads is somebody else's."""
+    path = tmp_path / "kernels"
+    place(Cache(path))
+    owned(folder, file)
+    assert Cache(path, "ro").load(KEY) == ENTRY
+    writing = Cache(path)
+    if folder == ROOT:  # a cache that is written is nobody's but ours
+        with one_warning("another user's"):
+            assert writing.load(KEY) is None
+    else:
+        assert (writing.load(KEY) == ENTRY) == (file == OURS)
+
+
+@POSIX
+@pytest.mark.parametrize(("folder", "file"), [(FOREIGN, ROOT), (FOREIGN, OURS), (FOREIGN, FOREIGN)])
+def test_a_strangers_folder_is_not_read(tmp_path, owned, folder, file):
+    path = tmp_path / "kernels"
+    place(Cache(path))
+    owned(folder, file)
+    with one_warning("another user's"):
+        assert Cache(path, "ro").load(KEY) is None
+
+
+@POSIX
+@pytest.mark.parametrize("folder", [ROOT, OURS])
+def test_a_strangers_file_is_not_read(tmp_path, owned, folder):
+    path = tmp_path / "kernels"
+    place(Cache(path))
+    owned(folder, FOREIGN)
+    cache = Cache(path, "ro")
+    assert cache.load(KEY) is None
+    assert cache.counts == {"refused": 1}
+
+
+@POSIX
+@pytest.mark.parametrize("which", ["folder", "file"])
+@pytest.mark.parametrize("mode", [0o020, 0o002])
+def test_what_root_lets_others_write_is_not_read(tmp_path, owned, which, mode):
+    folder = tmp_path / "kernels"
+    path = place(Cache(folder))
+    changed = folder if which == "folder" else path
+    changed.chmod(changed.stat().st_mode | mode)
+    owned(ROOT, ROOT)
+    cache = Cache(folder, "ro")
+    if which == "folder":
+        with one_warning("writable by others"):
+            assert cache.load(KEY) is None
+    else:
+        assert cache.load(KEY) is None
+        assert cache.counts == {"refused": 1}
+
+
+@pytest.fixture
+def open_folder():
+    """A folder that every user reaches."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        folder.chmod(0o755)
+        if not all(above.stat().st_mode & stat.S_IXOTH for above in folder.parents):
+            pytest.skip(f"not every user reaches {folder.parent}")
+        yield folder
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="only root becomes one")
+@pytest.mark.parametrize(("mode", "is_found"), [("ro", True), ("rw", False)])
+def test_another_user_reads_what_root_made(open_folder, mode, is_found):
+    """The real thing: a child that gives its rights up."""
+    folder = open_folder / "kernels"
+    place(Cache(folder)).chmod(0o644)
+    folder.chmod(0o755)
+    code = """
+        import json, os, sys
+        from pathlib import Path
+        from einjit.kernel.cache import Cache
+        cache, key = Cache(Path(sys.argv[1]), sys.argv[2]), json.loads(sys.argv[3])
+        os.setgroups([])
+        os.setgid(12345)
+        os.setuid(12345)
+        print(cache.load(key) is not None)
+    """
+    out, err = children.finish(children.start(code, folder, mode, json.dumps(KEY)))
+    assert out == str(is_found)
+    assert ("another user's" in err) == (not is_found)
 
 
 def test_one_warning_for_a_folder_that_vanishes(cache, caplog):
@@ -719,24 +837,69 @@ def first_kernel():
     return next(iter(einjit.registry))
 
 
+GENERIC = """
+    import sys
+    if "used" in sys.argv:
+        import numba
+        @numba.njit(parallel=True, error_model="numpy")
+        def f(a):
+            total = 0.0
+            for i in numba.prange(a.size):
+                total += abs(a[i]) ** 2
+            return total
+        import numpy as np
+        assert f(np.ones(9, "complex64")) == 9
+    import hashlib
+    import llvmlite.binding as llvm
+    import numpy as np, einjit
+    from einjit.kernel.cache import disk
+    from einjit.kernel.layout import DRIVER
+    a = np.arange(40_000).reshape(200, 200).astype("float32") / 7
+    z = (a + 1j)[:50, :50].astype("complex64")
+    bits = hashlib.sha256()
+    for call in (("ij,jk->ik", a, a), ("ij->i", a), ("ij,jk->ik", z, z), ("ij,ij->", a, a)):
+        bits.update(einjit.einsum(*call).tobytes())
+    codes = {}
+    for _, entry in disk().entries():
+        if entry.key["kind"] != "source":
+            sections = llvm.ObjectFileRef.from_data(entry.code).sections()
+            text = b"".join(s.data() for s in sections if s.is_text())
+            assert len(text) > 100
+            codes[entry.key.get("nest") or entry.key["name"]] = hashlib.sha256(text).hexdigest()
+    einjit.registry._threads.fetch()
+    assert einjit.registry.native.process[DRIVER]
+    print(bits.hexdigest(), *sorted(codes.items()))
+    if "used" in sys.argv:  # numba itself still compiles for this CPU, whatever its features
+        import numba
+        from numba.core.registry import cpu_target
+        codegen = cpu_target.target_context.codegen()
+        assert codegen.magic_tuple()[1] == llvm.get_host_cpu_name()
+        assert codegen._tm_features == llvm.get_host_cpu_features().flatten()
+        assert numba.njit(lambda x: x + 1)(1) == 2
+        assert f(np.ones((9), "complex128")) == 9
+"""
+
+
 def test_generic_code_is_generic_even_after_numba_was_used(tmp_path):
-    """What is kept under a key was compiled for the processor of that key."""
-    code = """
-        import sys
-        if sys.argv[1] == "used":
-            import numba
-            numba.njit(lambda x: x + 1)(1)
-        import numpy as np, einjit
-        from einjit.kernel.cache import disk
-        a = np.ones((40, 40), "float32")
-        assert (einjit.einsum("ij,jk->ik", a, a) == 40).all()
-        for _, entry in disk().entries():
-            if entry.key["kind"] == "nest":
-                print(len(entry.code))
-    """
-    sizes = {}
-    for used in ("fresh", "used"):
-        folder = tmp_path / used
-        sizes[used] = children.run(code, used, EINJIT_CACHE_DIR=folder, EINJIT_CPU="generic")
-    if sizes["used"]:  # else it was not kept
-        assert int(sizes["used"]) == pytest.approx(int(sizes["fresh"]), abs=64)
+    """What is kept under a key was compiled for the CPU of that key: the same code to the byte."""
+    found = {}
+    for first in ("fresh", "used"):
+        settings = {"EINJIT_CACHE_DIR": tmp_path / first, "NUMBA_NUM_THREADS": 2}
+        found[first] = children.run(GENERIC, first, **settings, EINJIT_CPU="generic")
+    assert found["used"] == found["fresh"]
+    assert found["fresh"].count("ab") >= 4
+    assert "drive" in found["fresh"]
+    settings = {"EINJIT_CACHE_DIR": tmp_path / "native", "NUMBA_NUM_THREADS": 2}
+    native = children.run(GENERIC, "fresh", **settings)
+    assert native != found["fresh"]
+
+
+def test_generic_code_is_the_same_where_it_is_not_kept(tmp_path):
+    """A process that cannot write the cache compiles for the same CPU as the one that could."""
+    settings = {"EINJIT_CPU": "generic", "NUMBA_NUM_THREADS": 2}
+    folder = tmp_path / "kernels"
+    kept = children.run(GENERIC, "fresh", EINJIT_CACHE_DIR=folder, **settings)
+    again = children.run(GENERIC, "fresh", EINJIT_CACHE_DIR=folder, **settings)
+    off = children.run(GENERIC, "used", EINJIT_CACHE="0", **settings)
+    assert again == kept
+    assert off.split()[0] == kept.split()[0]

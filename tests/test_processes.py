@@ -284,9 +284,9 @@ FORK = """
 def fork(moment, n, folder, layer):
     settings = {"EINJIT_CACHE_DIR": folder, "EINJIT_CACHE": "ro", **layer}
     out, err = children.finish(children.start(FORK, moment, n, **settings), timeout=60 + 10 * n)
-    lines = [*out.splitlines(), *err.splitlines()]
-    told = [line for line in lines if line and "Unable to join threads" not in line]
-    assert told == ["done"]  # tbb says that it could not wait for another thread's launch
+    told = [line for line in (out + "\n" + err).splitlines() if line]
+    # tbb says, on one or the other, that it could not wait for another thread's launch.
+    assert [line for line in told if "Unable to join threads" not in line] == ["done"]
 
 
 @pytest.mark.parametrize("moment", ["used", "compiling", "launching"])
@@ -453,6 +453,105 @@ def test_threads_call_while_the_threads_are_fetched(shared, layer):
     """
     settings = {"EINJIT_CACHE_DIR": shared, "EINJIT_CACHE": "ro", **layer}
     assert children.run(code, **settings) == ""
+
+
+@pytest.mark.parametrize("before", ["nothing", "a call", "a launch"])
+def test_a_call_within_a_users_parallel_loop_is_serial(shared, layer, before):
+    """numba's workqueue ends the process where one launch comes within another."""
+    code = """
+        import sys
+        import numba, numpy as np, einjit
+        from einjit.kernel.layout import DRIVER
+        from watched import Watched
+
+        a = np.arange(90_000.0).reshape(300, 300) % 5
+        expected = {"ij,kj->ik": a @ a.T, "ij,ij->ij": a * a, "ij->": a.sum()}
+        right, launched = [], []
+
+        def check(i):
+            for subscripts, result in expected.items():
+                given = [a] * (subscripts.count(",") + 1)
+                right.append(np.array_equal(einjit.einsum(subscripts, *given), result))
+
+        def watch(i):
+            launched.append(calls[i]())
+
+        @numba.njit(parallel=True)
+        def loop(n, watching):
+            for i in numba.prange(n):
+                with numba.objmode():
+                    (watch if watching else check)(i)
+
+        native = einjit.registry.native
+        if sys.argv[1] == "a call":
+            check(0)
+            native.share_threads(0, patience=0, lock=0)  # the next large call asks for threads
+        elif sys.argv[1] == "a launch":
+            assert Watched()() == 2
+        loop(8, False)
+        assert (native.process[DRIVER] != 0) == (sys.argv[1] == "a launch")
+        calls = [Watched() for _ in range(8)]  # threads are there, whatever there was before
+        assert calls[0]() == 2
+        loop(8, True)
+        check(0)
+        assert launched == [1] * 8, launched
+        assert all(right) and len(right) >= 27, right
+        assert [call() for call in calls] == [2] * 8
+        print(numba.threading_layer())
+    """
+    settings = {"EINJIT_CACHE_DIR": shared, "EINJIT_CACHE": "ro", **layer}
+    assert children.run(code, before, **settings) == layer["NUMBA_THREADING_LAYER"]
+
+
+@pytest.mark.parametrize("first", ["einjit", "threadpoolctl"])
+def test_threadpoolctl_limits_launches(layer, first):
+    code = """
+        import importlib, sys, threading
+        importlib.import_module(sys.argv[1])
+        import einjit
+        from threadpoolctl import threadpool_info, threadpool_limits
+
+        with threadpool_limits(1):
+            assert einjit.get_num_threads() == 1
+            assert "numba" not in sys.modules
+        assert einjit.get_num_threads() == 3
+        from watched import Watched
+        call = Watched()
+        assert call() == 3
+        for limit, n in ((1, 1), (2, 2), (3, 3), (99, 3), ({"einjit": 2}, 2), ({"blas": 1}, 3)):
+            with threadpool_limits(limit):
+                assert call() == n == einjit.get_num_threads(), (limit, n)
+                with einjit.threads(2):
+                    assert call() == 2
+                apart = []
+                thread = threading.Thread(target=lambda: apart.append(call()))
+                thread.start()
+                thread.join()
+                assert apart == [3]
+            assert call() == 3
+        with threadpool_limits(1, user_api="blas"):
+            assert call() == 3
+        import numba
+        numba.set_num_threads(2)  # a limit that is over left nothing behind that would beat this
+        assert call() == 2
+        (mine,) = [facts for facts in threadpool_info() if facts["user_api"] == "einjit"]
+        assert (mine["num_threads"], mine["version"]) == (2, einjit.__version__)
+        print(numba.threading_layer())
+    """
+    out = children.run(code, first, **{**layer, "NUMBA_NUM_THREADS": 3})
+    assert out == layer["NUMBA_THREADING_LAYER"]
+
+
+def test_einjit_works_with_and_without_any_threadpoolctl():
+    code = """
+        import sys, types
+        old = types.ModuleType("threadpoolctl")  # as before 3.2
+        sys.modules["threadpoolctl"] = None if sys.argv[1] == "none" else old
+        import einjit
+        print(einjit.get_num_threads())
+    """
+    for which in ("none", "old"):
+        assert children.run(code, which, NUMBA_NUM_THREADS=5) == "5"
 
 
 # ---------------------------------------------------------------- the same bits

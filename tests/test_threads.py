@@ -5,6 +5,7 @@ import subprocess
 import sys
 import threading
 
+import children
 import numba
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from einjit.equation.parser import parse
 from einjit.errors import ArgumentError, OptionError
 from einjit.plan.lowering import LOWERINGS
 from einjit.plan.plan import make_plan
+from einjit.settings import Settings
 
 MOST = numba.config.NUMBA_NUM_THREADS
 
@@ -231,7 +233,8 @@ def test_set_and_get():
     try:
         for n in {1, MOST}:
             einjit.set_num_threads(n)
-            assert einjit.get_num_threads() == n == numba.get_num_threads()
+            assert einjit.get_num_threads() == n
+            assert numba.get_num_threads() == MOST  # the user's own
     finally:
         einjit.set_num_threads(before)
 
@@ -256,6 +259,91 @@ def test_the_number_belongs_to_the_python_thread():
         other.start()
         other.join()
     assert seen == [MOST]
+
+
+NUMBERS = """
+    import sys, threading
+    import einjit
+
+    def apart(*steps):
+        '''What a new Python thread gets, after some steps of its own.'''
+        found = []
+        def work():
+            for step in steps:
+                step()
+            found.append(einjit.get_num_threads())
+        thread = threading.Thread(target=work)
+        thread.start()
+        thread.join()
+        return found[0]
+
+    asked, bounded = map(int, sys.argv[1:])
+    assert einjit.get_num_threads() == apart() == bounded
+    assert apart(lambda: einjit.set_num_threads(4)) == 4
+    with einjit.threads(2):
+        assert (einjit.get_num_threads(), apart()) == (2, bounded)
+    assert "numba" not in sys.modules
+    import numba
+    assert einjit.get_num_threads() == apart() == bounded
+    assert apart(lambda: numba.set_num_threads(1)) == 1
+    assert apart(lambda: numba.set_num_threads(1), lambda: einjit.set_num_threads(3)) == 3
+    from watched import Watched
+    call = Watched()
+    assert call() == bounded
+    for n in (1, 2, 3, 4):
+        with einjit.threads(n):
+            assert call() == n
+        assert numba.get_num_threads() == 4
+    numba.set_num_threads(2)
+    assert call() == min(2, asked) == einjit.get_num_threads()
+    einjit.set_num_threads(3)
+    assert call() == 3
+    assert numba.get_num_threads() == 2
+"""
+
+
+@pytest.mark.parametrize(("asked", "bounded"), [(2, 2), (3, 3), (9, 4)])
+def test_the_environments_number(asked, bounded):
+    """What a thread sets beats it; NUMBA_NUM_THREADS bounds it; numba keeps its own."""
+    settings = {"EINJIT_NUM_THREADS": asked, "NUMBA_NUM_THREADS": 4}
+    assert children.run(NUMBERS, asked, bounded, **settings) == ""
+
+
+def test_without_a_number_in_the_environment():
+    assert children.run(NUMBERS, 4, 4, NUMBA_NUM_THREADS=4, EINJIT_NUM_THREADS="") == ""
+
+
+@pytest.mark.parametrize("asked", ["0", "-1", "two", "1.5", "2 3"])
+def test_a_number_that_is_none(asked):
+    with pytest.raises(OptionError, match=f"EINJIT_NUM_THREADS='{asked}' is no number of threads"):
+        Settings.read({"EINJIT_NUM_THREADS": asked})
+
+
+@pytest.mark.parametrize(
+    "one", [{"EINJIT_NUM_THREADS": 1, "NUMBA_NUM_THREADS": 2}, {"NUMBA_NUM_THREADS": 1}]
+)
+def test_one_thread_never_needs_numbas(tmp_path, one):
+    code = """
+        import sys
+        import numpy as np, einjit
+        from einjit.kernel.layout import DRIVER
+        a = np.ones((300, 300))
+        einjit.einsum("ij,kj->ik", a, a)
+        run = einjit.registry.get(einjit.registry.native.describe("ij,kj->ik", a, a))
+        assert run is not None
+        for _ in range(100):
+            run("", a, a)
+        alone = "numba" not in sys.modules
+        with einjit.threads(int(sys.argv[1])):
+            while not einjit.registry.native.process[DRIVER] and int(sys.argv[1]) > 1:
+                run("", a, a)
+        print(alone, "numba" in sys.modules)
+    """
+    folder = children.stock(tmp_path / "kernels")
+    most = one["NUMBA_NUM_THREADS"]
+    children.run(code, most, EINJIT_CACHE_DIR=folder, **one)  # compiles
+    out = children.run(code, most, EINJIT_CACHE_DIR=folder, **one)
+    assert out == f"True {most > 1}"
 
 
 @pytest.mark.parametrize(

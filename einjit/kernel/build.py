@@ -103,8 +103,7 @@ def obtain(key: Key, facts: dict[str, Any], compiled: Callable[[], Code]) -> tup
         return Loaded(code), True
     code = compiled()
     facts = {**facts, "symbol": code.symbol, "needs": code.needs}
-    if code.keep:
-        disk().save(Entry(_plain(key), _plain(facts), code.object))
+    disk().save(Entry(_plain(key), _plain(facts), code.object))
     return Loaded(code), False
 
 

@@ -240,7 +240,7 @@ class Cache:
             else:
                 self._give_up(f"{problem}", close=True)
         else:
-            fault = _fault_of(status, stat.S_ISDIR)
+            fault = self._fault_of(status, stat.S_ISDIR)
             if fault:
                 self._give_up(f"{folder} is {fault}: it is not used", close=True)
 
@@ -257,13 +257,30 @@ class Cache:
             raise
         try:
             status = os.fstat(descriptor)
-            fault = _fault_of(status, stat.S_ISREG)
+            fault = self._fault_of(status, stat.S_ISREG)
             if fault or status.st_size > LARGEST:
                 raise ValueError(fault or "too large")
             with open(descriptor, "rb", closefd=False) as file:
                 return file.read(LARGEST), time.time() - status.st_mtime
         finally:
             os.close(descriptor)
+
+    def _fault_of(self, status: os.stat_result, is_kind: Any) -> str | None:
+        """Why a file or folder must not be trusted, if there is a reason.
+
+        Whoever can write a kernel runs code in this process. Where nothing is written, root's is
+        as good as ours: the folder of an image belongs to root, its processes to somebody else,
+        and root could run code in them anyway.
+        """
+        if not is_kind(status.st_mode):
+            return "no regular file or folder"
+        if hasattr(os, "geteuid"):
+            trusted = {os.geteuid(), 0} if self.mode == "ro" else {os.geteuid()}
+            if status.st_uid not in trusted:
+                return "another user's"
+        if os.name == "posix" and status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+            return "writable by others"
+        return None
 
     def _remove(self, path: Path) -> bool:
         return self.mode == "rw" and self._try(os.unlink, path)
@@ -297,17 +314,6 @@ def _regular_files(folder: Path, suffix: str) -> list[tuple[os.stat_result, Path
                 if file.name.endswith(suffix) and file.is_file(follow_symlinks=False):
                     found.append((file.stat(follow_symlinks=False), Path(file.path)))
     return found
-
-
-def _fault_of(status: os.stat_result, is_kind: Any) -> str | None:
-    """Why a file or folder must not be trusted, if there is a reason."""
-    if not is_kind(status.st_mode):
-        return "no regular file or folder"
-    if hasattr(os, "geteuid") and status.st_uid != os.geteuid():
-        return "another user's"
-    if os.name == "posix" and status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
-        return "writable by others"
-    return None
 
 
 @functools.cache

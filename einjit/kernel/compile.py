@@ -1,6 +1,7 @@
 """Compile: the one place that hands functions to numba."""
 
 import contextlib
+import functools
 import importlib
 import sys
 import threading
@@ -9,11 +10,13 @@ from importlib.util import find_spec
 from types import ModuleType
 from typing import Any
 
-import numba
 from numba import cfunc, njit
 from numba.core import types
+from numba.core.codegen import JITCPUCodegen
 from numba.core.compiler import Compiler, CompilerBase
+from numba.core.compiler_lock import global_compiler_lock
 from numba.core.compiler_machinery import PassManager
+from numba.core.registry import cpu_target
 from numba.core.typed_passes import (
     NativeLowering,
     NoPythonBackend,
@@ -29,6 +32,7 @@ from numba.core.untyped_passes import (
 
 from einjit.kernel import hot
 from einjit.kernel.load import Code, needs_of
+from einjit.kernel.memory import get_num_threads, set_num_threads
 from einjit.kernel.modules import enter, module_of
 from einjit.settings import settings
 from einjit.source.module import Source
@@ -41,11 +45,11 @@ NEST = types.void(types.intp, types.intp, WORDS, WORDS)
 BUILTIN = types.intp(types.intp, types.intp, types.intp)
 """(bound object, arguments, their number), as CPython calls a METH_FASTCALL function"""
 
-DRIVER = types.void(types.intp, types.intp, types.intp, types.intp, types.intp)
+LOOP = types.void(types.intp, types.intp, types.intp, types.intp, types.intp)
 """(kernel, tiles, tiles an iteration, addresses of the operands, sizes)"""
 
-if settings.cpu == "generic":
-    numba.config.CPU_NAME, numba.config.CPU_FEATURES = "generic", ""
+DRIVER = types.void(*LOOP.args, types.intp)
+"""The same, and how many threads"""
 
 
 @contextlib.contextmanager
@@ -94,6 +98,42 @@ class Loops(CompilerBase):  # type: ignore[misc]
         return [manager]
 
 
+class Generic(JITCPUCodegen):  # type: ignore[misc]
+    """numba's code generator for all CPUs of the architecture."""
+
+    def _get_host_cpu_name(self) -> str:
+        return "generic"
+
+    def _get_host_cpu_features(self) -> str:
+        return ""
+
+
+@functools.cache
+def _generic() -> Generic:
+    return Generic("einjit.generic")
+
+
+@contextlib.contextmanager
+def _for_target() -> Iterator[None]:
+    """Compile for the CPU that the settings name.
+
+    numba has one code generator, for this CPU, which the user's own functions go on to use. With it
+    stay aside the functions that numba has compiled for its own needs.
+    """
+    if settings.cpu != "generic":
+        yield
+        return
+    with global_compiler_lock:  # nobody else compiles meanwhile
+        context = cpu_target.target_context
+        native = context._internal_codegen, context.cached_internal_func
+        context._internal_codegen, context.cached_internal_func = _generic(), {}
+        try:
+            yield
+        finally:
+            context._internal_codegen, context.cached_internal_func = native
+
+
+@_for_target()
 def compile_nest(source: Source, fastmath: Sequence[str]) -> Code:
     """The kernel of a generated module."""
     module = module_of(source)
@@ -104,14 +144,18 @@ def compile_nest(source: Source, fastmath: Sequence[str]) -> Code:
     return code
 
 
+@_for_target()
 def compile_hot(name: str) -> Code:
     """A function of the module `hot`; the parallel loop is compiled by numba's parallel backend."""
     if name != "drive":
         return _compiled(getattr(hot, name), BUILTIN, pipeline=Loops)
-    parallel = njit(DRIVER, parallel=True, error_model="numpy")(hot.drive)
+    parallel = njit(LOOP, parallel=True, error_model="numpy")(hot.drive)
 
-    def enter(kernel, tiles, chunk, operands, sizes):  # type: ignore[no-untyped-def]
+    def enter(kernel, tiles, chunk, operands, sizes, n_threads):  # type: ignore[no-untyped-def]
+        before = get_num_threads()  # the user's own parallel functions keep their number
+        set_num_threads(n_threads)
         parallel(kernel, tiles, chunk, operands, sizes)
+        set_num_threads(before)
 
     return _compiled(enter, DRIVER)
 
@@ -126,7 +170,5 @@ def _compiled(
     module = library._final_module
     declared = [f.name for f in module.functions if f.is_declaration]
     declared += [v.name for v in module.global_variables if v.is_declaration]
-    # Where numba had compiled before this module set the generic CPU, it goes on with its own.
-    keep = settings.cpu != "generic" or not library.codegen._tm_features
     code = bytes(library._get_compiled_object())
-    return Code(code, compiled.native_name, needs_of(declared), keep)
+    return Code(code, compiled.native_name, needs_of(declared))

@@ -9,7 +9,7 @@ from numba import prange
 
 from einjit.kernel.intrinsics import minimum
 from einjit.kernel.layout import (
-    ACTIVE,
+    ADMIT,
     ALIGNED,
     AS_SCALAR,
     BYTE_ORDER,
@@ -61,6 +61,7 @@ from einjit.kernel.memory import (
     PyErr_Clear,
     PyEval_RestoreThread,
     PyEval_SaveThread,
+    PyLong_AsSsize_t,
     PyObject_CallNoArgs,
     PyThread_acquire_lock,
     PyThread_release_lock,
@@ -69,7 +70,7 @@ from einjit.kernel.memory import (
     call1,
     call2,
     call4,
-    call5,
+    call6,
     call8,
     fetch_add,
     get_num_threads,
@@ -189,19 +190,26 @@ def run(block: int, args: int, n_args: int) -> int:
                 else:
                     Py_DecRef(done)
                 driver = word(process + 8 * DRIVER)
-        put(process + 8 * ACTIVE, word(process + 8 * ACTIVE) + 1)
+        n_threads = 1
+        if driver != 0 and time != 0:
+            admitted = PyObject_CallNoArgs(word(process + 8 * ADMIT))
+            if admitted == 0:
+                PyErr_Clear()
+            else:
+                n_threads = PyLong_AsSsize_t(admitted)
+                Py_DecRef(admitted)
         thread = PyEval_SaveThread()
-        if driver == 0 or time == 0:
+        if n_threads < 2:
             call4(kernel, (0, tiles, operands, sizes))
         else:
             lock = word(process + 8 * LOCK)
             if lock != 0:
                 PyThread_acquire_lock(lock, 1)
-            call5(driver, (kernel, tiles, word(block + 8 * CHUNK), operands, sizes))
+            chunk = word(block + 8 * CHUNK)
+            call6(driver, (kernel, tiles, chunk, operands, sizes, n_threads))
             if lock != 0:
                 PyThread_release_lock(lock)
         PyEval_RestoreThread(thread)
-        put(process + 8 * ACTIVE, word(process + 8 * ACTIVE) - 1)
     if word(block + 8 * AS_SCALAR) != 0 and not given:
         out = call1(word(process + 8 * SCALAR), (out,))
     return out

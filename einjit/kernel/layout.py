@@ -14,10 +14,10 @@ NATIVE, NOT_APPLICABLE = ord("="), ord("|")
 
 # Words of a process: what calls share. DRIVER is the parallel loop's address, 0 until it is there;
 # DEBT the nanoseconds spent without it, and WAKE is called when they are more than PATIENCE; LOCK
-# is held during a launch where the threading layer takes one at a time, else 0; ACTIVE counts the
-# launches under way.
+# is held during a launch where the threading layer takes one at a time, else 0; ADMIT is asked
+# before each how many threads it may use.
 CLOCK, HITS, NONE, STR, NDARRAY, NEW, SCALAR, SET_BASE, CALLS = range(9)
-DRIVER, DEBT, PATIENCE, WAKE, LOCK, ACTIVE, PROCESS_WORDS = range(9, 16)
+DRIVER, DEBT, PATIENCE, WAKE, LOCK, ADMIT, PROCESS_WORDS = range(9, 16)
 
 # Words of a block: what is constant for a call. TIME is one thread's nanoseconds where more threads
 # are worth their launch, else 0; RELEASE says whether the GIL is given back meanwhile. Behind them:

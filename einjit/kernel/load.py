@@ -10,13 +10,11 @@ import llvmlite.binding as llvm
 
 @dataclass(frozen=True, slots=True)
 class Code:
-    """An object file, the symbol to enter it by, the symbols it needs from the process, and whether
-    other processes may have it."""
+    """An object file, the symbol to enter it by, and the symbols it needs from the process."""
 
     object: bytes
     symbol: str
     needs: tuple[str, ...] = ()
-    keep: bool = True
 
     @classmethod
     def of(cls, facts: dict[str, Any], code: bytes) -> "Code | None":

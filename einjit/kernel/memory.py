@@ -42,7 +42,7 @@ def _call(n: int) -> Any:
 
 
 word, half_word, byte = _load(64), _load(32), _load(8)
-call1, call2, call4, call5, call8, call11 = (_call(n) for n in (1, 2, 4, 5, 8, 11))
+call1, call2, call4, call6, call8, call11 = (_call(n) for n in (1, 2, 4, 6, 8, 11))
 
 
 @intrinsic
@@ -143,8 +143,13 @@ PyUnicode_AsUTF8AndSize = _external("PyUnicode_AsUTF8AndSize", _W, _W)
 PyObject_CallNoArgs = _external("PyObject_CallNoArgs", _W)
 PyThread_acquire_lock = _external("PyThread_acquire_lock", _W, _W)
 PyThread_release_lock = _external("PyThread_release_lock", _W, returns=types.void)
-get_num_threads = _external("get_num_threads")  # numba's own, without its Python around it
+PyLong_AsSsize_t = _external("PyLong_AsSsize_t", _W)
 PyErr_Clear = _external("PyErr_Clear", returns=types.void)
 PyEval_SaveThread = _external("PyEval_SaveThread")
 PyEval_RestoreThread = _external("PyEval_RestoreThread", _W, returns=types.void)
 memcpy = _external("memcpy", _W, _W, _W)
+
+# numba's own, without the Python around them. They take and give C ints, in words as numba's
+# compiled code has it.
+get_num_threads = _external("get_num_threads")
+set_num_threads = _external("set_num_threads", _W, returns=types.void)

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from einjit.kernel.build import Builtin, Kernel
 from einjit.kernel.cache import disk
 from einjit.kernel.layout import (
-    ACTIVE,
+    ADMIT,
     AS_SCALAR,
     CALLS,
     CHUNK,
@@ -86,15 +86,6 @@ class Native:
         return int(self.process[CLOCK])
 
     @property
-    def launching(self) -> bool:
-        """Whether a large call is under way, in any thread."""
-        return bool(self.process[ACTIVE])
-
-    @launching.setter
-    def launching(self, value: bool) -> None:
-        self.process[ACTIVE] = value
-
-    @property
     def hits(self) -> int:
         """Calls that `find` found."""
         return int(self.process[HITS])
@@ -103,13 +94,15 @@ class Native:
     def hits(self, count: int) -> None:
         self.process[HITS] = count
 
-    def share_threads(
-        self, driver: int, *, wake: Callable[[], None] | None, patience: int, lock: int
-    ) -> None:
-        """Set how large calls run: the parallel loop's address, 0 where there is none yet; what is
-        called once calls have gone without it for `patience` nanoseconds; a lock for launches."""
-        self._wake = wake
-        self.process[WAKE] = id(wake)
+    def call_back(self, *, wake: Callable[[], None], admit: Callable[[], int]) -> None:
+        """Set what large calls call: `wake` once they have gone without the parallel loop for some
+        time; `admit` before each launch, which says how many threads it may use."""
+        self._called = wake, admit  # compiled code calls them by their addresses
+        self.process[WAKE], self.process[ADMIT] = id(wake), id(admit)
+
+    def share_threads(self, driver: int, *, patience: int, lock: int) -> None:
+        """Set how large calls run: the parallel loop's address, 0 where there is none yet; how many
+        nanoseconds they go without it before they ask for it; a lock for launches."""
         self.process[DRIVER], self.process[LOCK] = driver, lock
         self.process[DEBT], self.process[PATIENCE] = 0, patience
 

@@ -6,14 +6,17 @@ process never waits for threads much longer than they are worth (the ski rental 
 """
 
 import ctypes
+import functools
 import os
 import sys
 import threading
 import weakref
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from einjit.kernel.build import Builtin
 from einjit.settings import logger
+from einjit.thread_count import get_num_threads
 
 if TYPE_CHECKING:
     from einjit.kernel.native import Native
@@ -28,6 +31,10 @@ NEVER = sys.maxsize
 """Patience of a process that must not launch threads."""
 
 
+INSIDE = {"omp": "omp_in_parallel", "tbb": "_ZN3tbb6detail2r115current_contextEv"}
+"""By layer: the C function of its library that gives other than 0 within a parallel loop."""
+
+
 class Threads:
     """The parallel loop of a process, fetched when large calls have waited long enough for it."""
 
@@ -37,7 +44,7 @@ class Threads:
         self._driver: Builtin | None = None
         self._forbidden = False
         self._lock = 0
-        self._wake = self.fetch  # one object: compiled code calls it by its address
+        native.call_back(wake=self.fetch, admit=admitted)
         self.wait()
         if hasattr(os, "register_at_fork"):
             method = weakref.WeakMethod(self._after_fork)
@@ -54,6 +61,9 @@ class Threads:
         with self._registry_lock:  # no fork comes into the imports
             if self._driver is not None or self._forbidden:
                 return
+            if admitted() < 2:  # for now: another thread may ask for more
+                self.wait()
+                return
             self._share(0, NEVER)  # whatever happens: not twice
             try:
                 layer = _launch()
@@ -66,27 +76,54 @@ class Threads:
                 logger.warning("threads: none, calls run in one: %s", problem)
 
     def _share(self, driver: int, patience: int) -> None:
-        self._native.share_threads(driver, wake=self._wake, patience=patience, lock=self._lock)
+        self._native.share_threads(driver, patience=patience, lock=self._lock)
 
     def _after_fork(self) -> None:
         """In a child: one thread for good where the layer cannot launch there.
 
-        GNU OpenMP ends a child that launches after its parent did, whoever's launch it was; tbb
-        hangs in one that was forked during a launch.
+        GNU OpenMP ends a child that launches after its parent did, whoever's launch it was. tbb
+        hangs in one where its threads could not be stopped for the fork: where another thread of
+        the parent has launched, or has been the first to.
         """
         launched = getattr(sys.modules.get("numba.np.ufunc.parallel"), "_is_initialized", False)
         if not launched:
             return
         import numba
 
-        layer = numba.threading_layer()
-        self._forbidden = layer == "omp" or (layer == "tbb" and self._native.launching)
-        self._native.launching = False
+        self._forbidden = numba.threading_layer() != "workqueue"
         self._lock = self._lock and ctypes.pythonapi.PyThread_allocate_lock()
         if self._forbidden:
             self._share(0, NEVER)
         elif self._driver is not None:
             self._share(self._driver.address, NEVER)
+
+
+def admitted() -> int:
+    """How many threads the calling one may launch on: one within somebody's parallel loop.
+
+    numba's workqueue ends the process that launches there, OpenMP would start threads of its own
+    for each. A thread that Python did not start is taken for one of a parallel loop: numba's
+    workers are such.
+    """
+    if isinstance(threading.current_thread(), threading._DummyThread):
+        return 1
+    layer = getattr(sys.modules.get("numba.np.ufunc.parallel"), "_threading_layer", None)
+    return 1 if layer is not None and _asks(layer)() else get_num_threads()
+
+
+@functools.cache
+def _asks(layer: str) -> Callable[[], int]:
+    """What tells whether the calling thread is within a parallel loop, where the layer can tell.
+
+    The workqueue needs none: the thread that launches does not itself run what it launched.
+    """
+    library = sys.modules.get(f"numba.np.ufunc.{layer}pool")
+    try:
+        ask = getattr(ctypes.PyDLL(str(library.__file__)), INSIDE[layer])  # type: ignore[union-attr]
+    except (AttributeError, KeyError, OSError):
+        return int
+    ask.restype, ask.argtypes = ctypes.c_size_t, []
+    return ask
 
 
 ctypes.pythonapi.PyThread_allocate_lock.restype = ctypes.c_size_t

@@ -131,7 +131,8 @@ def product(
         for total in sums:
             total.add_incoming(ir.Constant(tile.vector, None), before)
         loaded = [_load(builder, tile, vectors_at, v) for v in range(tile.vectors)]
-        place, made = factors, []
+        place = factors
+        made: list[Value] = []
         for r in range(tile.rows):
             for part in range(tile.parts):
                 value = builder.load(_part_of(builder, tile, place, part))

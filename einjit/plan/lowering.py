@@ -11,8 +11,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from einjit.equation.operands import Layout, packed
-from einjit.plan.indices import Loops, arrange, inner_cost, simplify
 from einjit.plan.blocking import Groups, block
+from einjit.plan.indices import Loops, arrange, inner_cost, simplify
 from einjit.plan.nest import BLOCK, STRIP, Nest
 from einjit.plan.packed import Packed
 

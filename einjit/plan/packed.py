@@ -75,7 +75,7 @@ class Move:
         return (self.compute,) * 2
 
     def __str__(self) -> str:
-        return f"move"
+        return "move"
 
     def describe(self) -> list[str]:
         """What it does, a line each."""
@@ -176,9 +176,10 @@ class Packed:
     def describe(self) -> list[str]:
         """The operands, how they are packed, and the role of each loop, a line each."""
         a = "packed in " + ("rows along K" if self.rows else "columns along M")
+        b = "packed in rows along N"
         lines = [
             f"A: {self.compute}, {a if self.pack_a else 'read where it lies'}",
-            f"B: {self.compute}, {'packed in rows along N' if self.pack_b else 'read where it lies'}",
+            f"B: {self.compute}, {b if self.pack_b else 'read where it lies'}",
             f"C: {self.compute}, "
             + ("written from registers" if self.direct else "by way of a box in the cache"),
         ]

@@ -1,5 +1,8 @@
 """Write the kernels that all packed contractions share: the macrokernel of a dtype, and moves."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import numpy as np
 
 from einjit.plan.packed import LINE, Macrokernel, Move
@@ -79,18 +82,18 @@ def write_move(move: Move, w: Writer) -> None:
         with w.block("elif to_row == 1 and column == 1:"):
             w.line(f"whole_rows = rows - rows % {lanes}")
             w.line(f"whole_columns = columns - columns % {lanes}")
-            with (
-                w.block(f"for r in range(0, whole_rows, {lanes}):"),
-                w.block(f"for c in range(0, whole_columns, {lanes}):"),
-            ):
+            with _over(w, f"0, whole_rows, {lanes}", f"0, whole_columns, {lanes}"):
                 at = f"c * to_column + r, to_column, Y, r * row + c, row, {lanes}"
                 w.line(f"transpose(X, {at})")
-            with w.block("for r in range(whole_rows):"):
-                with w.block("for c in range(whole_columns, columns):"):
-                    w.line("X[c * to_column + r] = Y[r * row + c]")
-            with w.block("for c in range(columns):"):
-                with w.block("for r in range(whole_rows, rows):"):
-                    w.line("X[c * to_column + r] = Y[r * row + c]")
-        with w.block("else:"):
-            with w.block("for r in range(rows):"), w.block("for c in range(columns):"):
-                w.line("X[r * to_row + c * to_column] = Y[r * row + c * column]")
+            with _over(w, "whole_rows", "whole_columns, columns"):
+                w.line("X[c * to_column + r] = Y[r * row + c]")
+            with _over(w, "whole_rows, rows", "columns"):
+                w.line("X[c * to_column + r] = Y[r * row + c]")
+        with w.block("else:"), _over(w, "rows", "columns"):
+            w.line("X[r * to_row + c * to_column] = Y[r * row + c * column]")
+
+
+@contextmanager
+def _over(w: Writer, rows: str, columns: str) -> Iterator[None]:
+    with w.block(f"for r in range({rows}):"), w.block(f"for c in range({columns}):"):
+        yield
