@@ -49,6 +49,17 @@ def move(dtype: str) -> Move:
 
 
 @dataclass(frozen=True, slots=True)
+class Span:
+    """How a contracted loop is cut: the loop, the length of its pieces, their number, and the
+    stride from one piece's result to the next."""
+
+    loop: int
+    length: int
+    number: int
+    stride: int
+
+
+@dataclass(frozen=True, slots=True)
 class Groups:
     """The loops of a step by their role: batch, M, N and K; A and B the first two rows of strides.
 
@@ -73,15 +84,18 @@ class Groups:
         )
 
 
-def block(loops: Loops, dtype: str) -> Blocked:
-    """Block a contraction of two operands, simplified, whose groups M, N and K are not empty."""
+def block(loops: Loops, dtype: str, span: "Span | None" = None) -> Blocked:
+    """Block a contraction of two operands, simplified, whose groups M, N and K are not empty.
+
+    With a `span` one of its contracted loops is cut.
+    """
     order = (0, 1)
     if _wants_swap(loops, macrokernel(dtype)):
         order = (1, 0)
         loops = Loops(
             loops.indices, loops.extents, (loops.strides[1], loops.strides[0], loops.strides[2])
         )
-    return _Blocking(loops, dtype).blocked(order)
+    return _Blocking(loops, dtype, span).blocked(order)
 
 
 def _wants_swap(loops: Loops, kernel: Macrokernel) -> bool:
@@ -103,7 +117,8 @@ def _unit(strides: Sequence[int]) -> int | None:
 class _Blocking:
     """The decisions of one contraction, in the order they are made."""
 
-    def __init__(self, loops: Loops, dtype: str) -> None:
+    def __init__(self, loops: Loops, dtype: str, span: Span | None) -> None:
+        self.span = span
         self.dtype, self.size = dtype, np.dtype(dtype).itemsize
         self.kernel = macrokernel(dtype)
         self.wide = self.kernel.wide
@@ -116,6 +131,8 @@ class _Blocking:
         self.rows = self.units[0] not in self.m
         self.m = self._last(self.m, self.units[0], self.c)
         self.k = self._last(self.k, *self._first_of(self.k), self.a)
+        if span:  # the loop that is cut comes first
+            self.k = (span.loop, *(i for i in self.k if i != span.loop))
         self.n = self._last(self.n, self._lane_loop(), self.c)
         self.direct = self._is_direct()
         self.s = self.h[-1:] if self.units[2] in self.h else ()
@@ -159,6 +176,7 @@ class _Blocking:
         packed = self._packed()
         box, per_tile, tiles = self._tiles(packed)
         arranged = self.loops.take([*self.h, *self.m, *self.n, *self.k])
+        tiles *= self.span.number if self.span else 1
         return Blocked(packed, arranged, self._sizes(packed, box, per_tile), tiles, order)
 
     def _tiles(self, packed: Packed) -> tuple[dict[int, int], int, int]:
@@ -207,7 +225,7 @@ class _Blocking:
         box |= self._fill(self.n, wide, [c, b], self.wide)
         box |= self._fill(self.m, high, [a, c], self.kernel.rows)
         while self._places(box)[-1] > SCRATCH:  # short rows, each padded to a line
-            longest = max((*self.m, *self.n, *self.k), key=lambda i: box[i])
+            longest = max((*self.m, *self.n), key=lambda i: box[i])
             box[longest] = -(-box[longest] // 2)
         return box
 
@@ -277,6 +295,7 @@ class _Blocking:
             pack_b=not (keeps_b and self._leaves_b()),
             direct=self.direct,
             boxed=bool(self.s),
+            spans=self.span is not None,
             a_move=(name[a_row], name[a_column]),
             b_move=(name[b_row], name[inner_n]),
             c_move=(name[c_row], name[inner_n]),
@@ -297,6 +316,8 @@ class _Blocking:
         sizes = [self.extents[i] for i in (*h, *m, *n, *k)]
         sizes += [box[i] for i in (*self.s, *m, *n, *k)]
         sizes += [per_tile, *self._places(box)[:2]]
+        if self.span:
+            sizes += [self.span.length, self.span.stride]
         terms = ((*h, *m, *k), (*h, *k, *n), (*h, *m, *n))
         for row, term in zip((self.a, self.b, self.c), terms, strict=True):
             sizes += [row[i] for i in term]

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from einjit.equation.operands import Layout, packed
-from einjit.plan.blocking import Groups, block
+from einjit.plan.blocking import Groups, Span, block
 from einjit.plan.indices import Loops, arrange, inner_cost, simplify
 from einjit.plan.nest import BLOCK, STRIP, Nest
 from einjit.plan.packed import Packed
@@ -54,6 +54,15 @@ PACKED = (
     *("int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64"),
 )
 """Types that microkernels multiply."""
+
+SPANS_OF_PRODUCT = 16
+"""Pieces that the sum of a contraction with few results is cut into."""
+
+FEW_RESULTS = 1 << 14
+"""Results up to which a long sum is cut: tiles of them would not keep the cores busy."""
+
+LONG = 4096
+"""Extent of a contracted loop from which it is cut."""
 
 SHORTEST_SIDE = 4
 """Extent of M and of N from which register tiles pay."""
@@ -182,25 +191,42 @@ def _is_product(task: Task) -> bool:
 
 
 def _as_packed(name: str, reason: str, task: Task) -> list[Lowered]:
-    blocked = block(simplify(task.loops), task.compute)
-    loops = blocked.loops
+    loops = simplify(task.loops)
+    long = max(Groups.of(loops).k, key=lambda i: loops.extents[i])
+    results = math.prod(n for n, s in zip(loops.extents, loops.strides[-1], strict=True) if s)
+    if results > FEW_RESULTS or loops.extents[long] < LONG:
+        return [_packed(name, reason, task, loops, None)]
+    return _packed_spans(name, reason, task, loops, long)
+
+
+def _packed(name: str, reason: str, task: Task, loops: Loops, span: Span | None) -> Lowered:
+    blocked = block(loops, task.compute, span)
     lanes = blocked.packed.macrokernel.lanes
     moved = sum(
         math.prod(n for n, s in zip(loops.extents, row, strict=True) if s) for row in loops.strides
     )
     time = loops.iterations / lanes * FMA_TIME + moved * np.dtype(task.compute).itemsize * BYTE_TIME
-    return [
-        Lowered(
-            name,
-            reason,
-            loops,
-            blocked.packed,
-            blocked.sizes,
-            blocked.tiles,
-            time,
-            blocked.order,
-        )
-    ]
+    return Lowered(
+        name,
+        reason,
+        blocked.loops,
+        blocked.packed,
+        blocked.sizes,
+        blocked.tiles,
+        time,
+        blocked.order,
+    )
+
+
+def _packed_spans(name: str, reason: str, task: Task, loops: Loops, cut: int) -> list[Lowered]:
+    """Few results, a long sum: fixed spans of one contracted loop, each with its own result."""
+    length = -(-loops.extents[cut] // SPANS_OF_PRODUCT)
+    number = -(-loops.extents[cut] // length)
+    pieces, fold, strides = _pieces(task, loops, number)
+    spanned = Loops(loops.indices, loops.extents, (*loops.strides[:-1], strides))
+    span = Span(cut, length, number, pieces.strides[0])
+    first = replace(_packed(name, reason, task, spanned, span), pieces=pieces)
+    return [first, *_as_nest("nest", "adds what the spans gave", fold)]
 
 
 def _by_numpy(name: str, reason: str, task: Task) -> list[Lowered]:
@@ -238,28 +264,30 @@ def _as_split(name: str, reason: str, task: Task) -> list[Lowered]:
     cut = long[0] if long else max(loops.contracted, key=lambda i: loops.extents[i])
     span = -(-loops.extents[cut] // SPANS)
     spans = -(-loops.extents[cut] // span)
-    free = [i for i in range(len(loops.extents)) if i not in loops.contracted]
-    final = tuple(loops.strides[-1][i] for i in free)
-    shape = (spans, *(loops.extents[i] for i in free))
-    pieces = Layout(shape, packed(shape, range(len(shape))), task.compute)
+    pieces, adding, result = _pieces(task, loops, spans)
 
     # The span is one more loop of the result alone, behind the others (Nest.sizes).
-    result = [0] * len(loops.extents)
-    for i, stride in zip(free, pieces.strides[1:], strict=True):
-        result[i] = stride
     rows = [(*row, 0) for row in loops.strides[:-1]] + [(*result, pieces.strides[0])]
     spanned = Loops((*loops.indices, ()), (*loops.extents, span), tuple(rows))
     dtypes = (*task.dtypes[:-1], task.compute)
     first = _lowered(name, reason, dtypes, task.compute, spanned, 0, False, cut)
     first = replace(first, tiles=spans, pieces=pieces)
 
-    fold = Loops(
-        ((), *(loops.indices[i] for i in free)),
-        shape,
-        (pieces.strides, (0, *final)),
-    )
-    adding = Task(fold, (task.compute, task.dtypes[-1]), task.compute)
     return [first, *_as_nest("nest", "adds what the spans gave", adding)]
+
+
+def _pieces(task: Task, loops: Loops, number: int) -> tuple[Layout, Task, tuple[int, ...]]:
+    """The layout of so many partial results, the task that adds them, and the strides of one along
+    the loops."""
+    free = [i for i in range(len(loops.extents)) if i not in loops.contracted]
+    shape = (number, *(loops.extents[i] for i in free))
+    pieces = Layout(shape, packed(shape, range(len(shape))), task.compute)
+    along = dict(zip(free, pieces.strides[1:], strict=True))
+    final = tuple(loops.strides[-1][i] for i in free)
+    indices = ((), *(loops.indices[i] for i in free))
+    fold = Loops(indices, shape, (pieces.strides, (0, *final)))
+    adding = Task(fold, (task.compute, task.dtypes[-1]), task.compute)
+    return pieces, adding, tuple(along.get(i, 0) for i in range(len(loops.extents)))
 
 
 LOWERINGS = (

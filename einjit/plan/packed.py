@@ -90,7 +90,9 @@ class Packed:
     as the fields say, the last of a group innermost in a packed box. `rows` says that A's boxes
     hold rows along K, else columns along M. `pack_a` and `pack_b` say which operands are packed at
     all. With `direct` the microkernels write C itself, else a box that is moved to C. With `boxed`
-    the boxes hold several iterations of the last batch loop: the one along which C has unit stride.
+    the boxes hold several iterations of the last batch loop: the one along which C has unit
+    stride. With `spans` the first loop of K is cut into fixed pieces that run in parallel, each
+    with a result of its own.
 
     `a_move`, `b_move` and `c_move` are the two loops (row, column) that one call of `move` runs.
     """
@@ -106,6 +108,7 @@ class Packed:
     pack_b: bool
     direct: bool
     boxed: bool
+    spans: bool
     a_move: tuple[int, int]
     b_move: tuple[int, int]
     c_move: tuple[int, int]
@@ -201,6 +204,7 @@ class Packed:
         names = [f"n_{index_name(i)}" for i in (*h, *m, *n, *k)]
         names += [f"box_{index_name(i)}" for i in (*self.group_s, *m, *n, *k)]
         names += ["boxes_m", "to_b", "to_c"]
+        names += ["span", "C_span"] * self.spans
         for operand, loops in zip(self.operands, self.terms, strict=True):
             names += [f"{operand}_{index_name(i)}" for i in loops]
         return names

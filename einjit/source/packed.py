@@ -40,13 +40,15 @@ class _PackedWriter:
                 self._pad("b_k", "width")
                 if not p.direct:
                     self._pad("c_m", "width")
+                w.line(f"blocks = {_times(f'boxes_{index_name(i)}' for i in p.group_k)}", "of K")
                 w.line("block = 0")
                 with ExitStack() as stack:
                     for name in map(index_name, p.group_k):
                         # no steps: a range that checks its step needs numba to be loaded
                         loop = f"for block_{name} in range(boxes_{name}):"
                         stack.enter_context(w.block(loop, "PC: blocks of K"))
-                        w.line(f"{name}0 = block_{name} * box_{name}")
+                        start = "start + " * (p.spans and name == index_name(p.group_k[0]))
+                        w.line(f"{name}0 = {start}block_{name} * box_{name}")
                     self._enter(p.group_k, "depth")
                     w.line("block += 1")
                     if p.pack_b:
@@ -73,7 +75,6 @@ class _PackedWriter:
         for name in map(index_name, (*p.group_s, *p.group_m, *p.group_n, *p.group_k)):
             w.line(f"boxes_{name} = (n_{name} + box_{name} - 1) // box_{name}")
         w.line(f"boxes = {_times(f'boxes_{index_name(i)}' for i in p.group_m)}", "of M")
-        w.line(f"blocks = {_times(f'boxes_{index_name(i)}' for i in p.group_k)}", "of K")
         w.line("tiles_m = (boxes + boxes_m - 1) // boxes_m")
         w.line("a_box = arena")
         w.line("b_box = a_box + to_b")
@@ -84,12 +85,22 @@ class _PackedWriter:
         w.line("m_first = tile % tiles_m * boxes_m")
         w.line("m_last = minimum(boxes, m_first + boxes_m)")
         w.line("rest = tile // tiles_m")
-        self._decode("rest", [*self.p.group_h, *self.p.group_n])
+        loops = [*self.p.group_h, *self.p.group_n]
+        if not self.p.spans:
+            self._decode("rest", loops)
+            return
+        self._decode("rest", loops, more=True)
+        cut = index_name(self.p.group_k[0])
+        w.line("start = rest * span", f"a span of {cut}")
+        w.line(f"stop = minimum(n_{cut}, start + span)")
+        w.line(f"boxes_{cut} = (stop - start + box_{cut} - 1) // box_{cut}")
+        w.line(f"C_part = C + {self.size} * rest * C_span")
 
-    def _decode(self, joint: str, loops: Sequence[int]) -> None:
-        """Where boxes begin, and the values of batch loops, out of their joint number."""
+    def _decode(self, joint: str, loops: Sequence[int], more: bool = False) -> None:
+        """Where boxes begin, and the values of batch loops, out of their joint number; with `more`
+        something is left of it."""
         for i in reversed(loops):
-            name, first = index_name(i), i == loops[0]
+            name, first = index_name(i), i == loops[0] and not more
             batch = i in self.batch
             extent = f"n_{name}" if batch else f"boxes_{name}"
             value = joint if first else f"{joint} % {extent}"
@@ -102,7 +113,8 @@ class _PackedWriter:
         """The extents of a box, its strides in the flattened group, and the group's length."""
         stride = "1"
         for name in map(index_name, reversed(group)):
-            self.w.line(f"e_{name} = minimum(box_{name}, n_{name} - {name}0)")
+            end = "stop" if self.p.spans and name == index_name(self.p.group_k[0]) else f"n_{name}"
+            self.w.line(f"e_{name} = minimum(box_{name}, {end} - {name}0)")
             self.w.line(f"flat_{name} = {stride}")
             stride = f"flat_{name} * e_{name}"
         self.w.line(f"{length} = {stride}")
@@ -231,8 +243,9 @@ class _PackedWriter:
 
     def _address(self, operand: str, loops: Sequence[int]) -> str:
         """The address of an operand's element where its box begins."""
+        base = "C_part" if operand == "C" and self.p.spans else operand
         places = ((index_name(i), "" if i in self.batch else "0") for i in loops)
-        return self._bytes(operand, [f"{name}{zero} * {operand}_{name}" for name, zero in places])
+        return self._bytes(base, [f"{name}{zero} * {operand}_{name}" for name, zero in places])
 
     def _bytes(self, address: str, offset: list[str]) -> str:
         return f"{address} + {self.size} * ({' + '.join(offset)})" if offset else address
