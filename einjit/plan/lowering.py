@@ -73,6 +73,9 @@ SHORTEST_SUM = 2
 SMALL_PRODUCT = 1024
 """Multiplications of a contraction that a plain loop nest does as fast."""
 
+MOST_LOOPS = 11
+"""Loops of a packed contraction: those of K are nested twice, and Python nests 20 blocks."""
+
 
 @dataclass(frozen=True, slots=True)
 class Task:
@@ -182,6 +185,8 @@ def _is_product(task: Task) -> bool:
     if len(task.dtypes) != 3 or set(task.dtypes) != {task.compute} or task.compute not in PACKED:
         return False
     loops = simplify(task.loops)
+    if len(loops.extents) > MOST_LOOPS:
+        return False
     groups = Groups.of(loops)
     m, n, k = (math.prod(loops.extents[i] for i in g) for g in (groups.m, groups.n, groups.k))
     return min(m, n) >= SHORTEST_SIDE and k >= SHORTEST_SUM and m * n * k >= SMALL_PRODUCT

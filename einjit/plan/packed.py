@@ -196,14 +196,14 @@ class Packed:
     def sizes(self) -> list[str]:
         """The names of what the compiled kernel is handed besides addresses, in this order.
 
-        `n_a` are extents, `box_a` the extent of a loop's box, `A_a` strides in elements; `boxes_m`
+        `n_a` are extents, `box_a` the extent of a loop's box, `A_a` strides in elements; `per_tile`
         boxes of M are a tile's; `to_b` and `to_c` are where the boxes of B and C lie in the scratch
         memory, in bytes.
         """
         h, m, n, k = self.group_h, self.group_m, self.group_n, self.group_k
         names = [f"n_{index_name(i)}" for i in (*h, *m, *n, *k)]
         names += [f"box_{index_name(i)}" for i in (*self.group_s, *m, *n, *k)]
-        names += ["boxes_m", "to_b", "to_c"]
+        names += ["per_tile", "to_b", "to_c"]
         names += ["span", "C_span"] * self.spans
         for operand, loops in zip(self.operands, self.terms, strict=True):
             names += [f"{operand}_{index_name(i)}" for i in loops]

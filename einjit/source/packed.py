@@ -75,15 +75,15 @@ class _PackedWriter:
         for name in map(index_name, (*p.group_s, *p.group_m, *p.group_n, *p.group_k)):
             w.line(f"boxes_{name} = (n_{name} + box_{name} - 1) // box_{name}")
         w.line(f"boxes = {_times(f'boxes_{index_name(i)}' for i in p.group_m)}", "of M")
-        w.line("tiles_m = (boxes + boxes_m - 1) // boxes_m")
+        w.line("tiles_m = (boxes + per_tile - 1) // per_tile")
         w.line("a_box = arena")
         w.line("b_box = a_box + to_b")
         w.line("c_box = a_box + to_c")
 
     def _decode_tile(self) -> None:
         w = self.w
-        w.line("m_first = tile % tiles_m * boxes_m")
-        w.line("m_last = minimum(boxes, m_first + boxes_m)")
+        w.line("m_first = tile % tiles_m * per_tile")
+        w.line("m_last = minimum(boxes, m_first + per_tile)")
         w.line("rest = tile // tiles_m")
         loops = [*self.p.group_h, *self.p.group_n]
         if not self.p.spans:
