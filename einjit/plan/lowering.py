@@ -13,7 +13,7 @@ import numpy as np
 from einjit.equation.operands import Layout, packed
 from einjit.plan.blocking import Groups, Span, block
 from einjit.plan.indices import Loops, arrange, inner_cost, simplify
-from einjit.plan.nest import BLOCK, STRIP, Nest
+from einjit.plan.nest import BLOCK, Nest, strip_length
 from einjit.plan.packed import Packed
 
 TILES = 64
@@ -45,6 +45,9 @@ BYTE_TIME = 0.05
 
 UNROLLED = 64
 """Iterations of tiny loops that are unrolled."""
+
+TINY = 16
+"""Extent up to which a loop is unrolled."""
 
 LONG_BATCH = 64
 """Iterations of the other loops from which unrolling pays."""
@@ -158,7 +161,8 @@ def _tiny(loops: Loops) -> tuple[int, ...]:
     """The loops that are unrolled: the shortest ones, as many as UNROLLED iterations allow."""
     chosen: list[int] = []
     for i in sorted(range(len(loops.extents)), key=lambda i: loops.extents[i]):
-        if math.prod(loops.extents[j] for j in (*chosen, i)) > UNROLLED:
+        together = math.prod(loops.extents[j] for j in (*chosen, i))
+        if loops.extents[i] > TINY or together > UNROLLED:
             break
         chosen.append(i)
     return tuple(chosen)
@@ -177,7 +181,7 @@ def _is_long_sum(task: Task) -> bool:
     loops = task.arranged
     if not loops.contracted or loops.iterations < LONG_SUM:
         return False
-    return _tiles(loops, *_tiling(loops)) < FEW_TILES
+    return _tiles(loops, *_tiling(loops, task.compute), task.compute) < FEW_TILES
 
 
 def _is_product(task: Task) -> bool:
@@ -240,7 +244,8 @@ def _by_numpy(name: str, reason: str, task: Task) -> list[Lowered]:
 
 def _as_nest(name: str, reason: str, task: Task) -> list[Lowered]:
     loops = task.arranged
-    return [_lowered(name, reason, task.dtypes, task.compute, loops, *_tiling(loops))]
+    tiling = _tiling(loops, task.compute)
+    return [_lowered(name, reason, task.dtypes, task.compute, loops, *tiling)]
 
 
 def _as_unrolled(name: str, reason: str, task: Task) -> list[Lowered]:
@@ -326,7 +331,7 @@ LOWERINGS = (
 # ---------------------------------------------------------------- parts
 
 
-def _tiling(loops: Loops) -> tuple[int, bool]:
+def _tiling(loops: Loops, compute: str) -> tuple[int, bool]:
     """How many of the outermost free loops make up a tile, and whether strips do as well."""
     inner = len(loops.extents) - 1
     outer = [i for i in range(inner) if i not in loops.contracted]
@@ -335,11 +340,12 @@ def _tiling(loops: Loops) -> tuple[int, bool]:
         tiles *= loops.extents[tile]
         tile += 1
     inner_is_free = inner >= 0 and inner not in loops.contracted
-    return tile, tiles < TILES and inner_is_free and loops.extents[inner] > STRIP
+    return tile, tiles < TILES and inner_is_free and loops.extents[inner] > strip_length(compute)
 
 
-def _tiles(loops: Loops, tile: int, strip: bool) -> int:
-    return math.prod(loops.extents[:tile]) * (-(-loops.extents[-1] // STRIP) if strip else 1)
+def _tiles(loops: Loops, tile: int, strip: bool, compute: str) -> int:
+    strips = -(-loops.extents[-1] // strip_length(compute)) if strip else 1
+    return math.prod(loops.extents[:tile]) * strips
 
 
 def _lowered(
@@ -389,6 +395,6 @@ def _lowered(
     itemsizes = [np.dtype(dtype).itemsize for dtype in dtypes]
     lines = inner_cost(loops, itemsizes, n - 1) if n else 1.0
     time = LINE_TIME * lines * math.prod(loops.extents[:n])
-    tiles = _tiles(loops, tile, strip)
+    tiles = _tiles(loops, tile, strip, compute)
     own = loops.take(range(n))
     return Lowered(name, reason, own, nest, sizes, tiles, time, tuple(order))

@@ -2,11 +2,19 @@
 
 from dataclasses import dataclass
 
+import numpy as np
+
 from einjit.names import index_name, operand_name, term
 
-STRIP = 256
-"""Elements of a strip: the piece of the innermost free loop whose sums are kept in the L1 cache.
-Two strips of complex128 are 8 KiB, a quarter of the smallest L1 in use."""
+STRIP = 16 << 10
+"""Bytes of a strip: the piece of the innermost free loop whose sums are kept in the L1 cache. Long
+strips read memory in long runs."""
+
+
+def strip_length(compute: str) -> int:
+    """Elements of a strip of sums of this type."""
+    return STRIP // np.dtype(compute).itemsize
+
 
 BLOCK = 256
 """Terms that are summed one after the other before they are added to the total. numpy's test of a

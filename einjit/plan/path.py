@@ -6,6 +6,7 @@ in numpy, and numpy itself is asked what that is.
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -43,11 +44,30 @@ def _chosen(equation: Equation, extents: Sequence[int], optimize: Any) -> tuple[
         one_pass = (n - 1) * math.prod(extents)
         if one_pass <= STEP * (n - 1) and n <= MOST_TOGETHER:
             return together, "small: one pass costs less than the intermediates"
+        scalars = [place for place, term in enumerate(equation.inputs) if not term]
+        if scalars:
+            return _scalars_first(equation, extents, scalars)
         path, cost = _opt_einsum_path(equation, extents)
         if one_pass <= cost + STEP * (len(path) - 1) and n <= MOST_TOGETHER:
             return together, "one pass costs no more than contracting in pairs"
         return path, "opt_einsum's order: fewer FLOPs than one pass"
     return _numpy_path(equation, extents, optimize), f"optimize={optimize!r}, as in numpy"
+
+
+def _scalars_first(
+    equation: Equation, extents: Sequence[int], scalars: Sequence[int]
+) -> tuple[Path, str]:
+    """Scalars are multiplied into the smallest other operand, then the rest is contracted."""
+    others = [place for place in range(len(equation.inputs)) if place not in scalars]
+    smallest = min(others, key=lambda k: math.prod(extents[i] for i in equation.inputs[k]))
+    rest = [place for place in others if place != smallest]
+    if not rest:
+        return [tuple(range(len(equation.inputs)))], "scalars and one operand: one pass"
+    terms = (*(equation.inputs[place] for place in rest), equation.inputs[smallest])
+    left = replace(equation, inputs=terms)
+    path, reason = _chosen(left, extents, "auto")
+    first = tuple(sorted((*scalars, smallest)))
+    return [first, *path], f"scalars into the smallest operand; then {reason}"
 
 
 def _opt_einsum_path(equation: Equation, extents: Sequence[int]) -> tuple[Path, float]:

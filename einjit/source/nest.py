@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from contextlib import AbstractContextManager, ExitStack
 
 from einjit.names import index_name
-from einjit.plan.nest import BLOCK, STRIP, Nest
+from einjit.plan.nest import BLOCK, Nest, strip_length
 from einjit.source.elements import ELEMENTS, added, product, read
 from einjit.source.writer import Writer
 
@@ -38,6 +38,7 @@ class _NestWriter:
         self.element = ELEMENTS[nest.compute]
         self.compute = self.element.compute
         self.inner = nest.loops - 1
+        self.strip = strip_length(nest.compute)
         self.blocked = bool(nest.contracted) and not (self.element.exact or nest.short)
         self.on_strip = bool(nest.contracted) and not nest.sums_innermost
         self.waiting = list(range(len(nest.terms) - 1))  # inputs no factor has taken yet
@@ -82,9 +83,11 @@ class _NestWriter:
             size = math.prod(self.extents[i] for i in tiny)
             w.line(f"totals = scratch({size}, {self.compute})", "in registers")
         if self.on_strip:
-            w.line(f"total = scratch({STRIP}, {self.compute})", "sums of a strip, in the L1 cache")
+            w.line(
+                f"total = scratch({self.strip}, {self.compute})", "sums of a strip, in the L1 cache"
+            )
             if self.blocked:
-                w.line(f"part = scratch({STRIP}, {self.compute})", "and of one block of terms")
+                w.line(f"part = scratch({self.strip}, {self.compute})", "and of one block of terms")
         for number in range(len(nest.terms) - 1):
             if nest.is_held(number):
                 self._hold(number)
@@ -132,17 +135,17 @@ class _NestWriter:
             inner = index_name(self.inner)
             letters = ", ".join([*map(index_name, tile), *([f"strips of {inner}"] * nest.strip)])
             if nest.strip and tile:
-                w.line(f"strips = (n_{inner} + {STRIP - 1}) // {STRIP}")
+                w.line(f"strips = (n_{inner} + {self.strip - 1}) // {self.strip}")
             stack.enter_context(
                 w.block("for tile in range(first, last):", f"free, parallel: {letters}")
             )
             rest = "tile"
             if nest.strip:
-                w.line(f"low = tile{' % strips' * bool(tile)} * {STRIP}")
+                w.line(f"low = tile{' % strips' * bool(tile)} * {self.strip}")
                 if len(tile) > 1:
                     w.line("rest = tile // strips")
                 rest = "rest" if len(tile) > 1 else "tile // strips"
-                w.line(f"high = minimum(n_{inner}, low + {STRIP})")
+                w.line(f"high = minimum(n_{inner}, low + {self.strip})")
             self._decode(tile, rest)
             self._enter(tile)
         else:
@@ -245,9 +248,11 @@ class _NestWriter:
     def _sum_on_strip(self, stack: ExitStack) -> None:
         w, zero, name = self.w, f"{self.compute}(0)", index_name(self.inner)
         if not self.nest.strip:
-            loop = w.block(f"for low in range(0, {self._extent()}, {STRIP}):", f"strips of {name}")
+            loop = w.block(
+                f"for low in range(0, {self._extent()}, {self.strip}):", f"strips of {name}"
+            )
             stack.enter_context(loop)
-            w.line(f"high = minimum({self._extent()}, low + {STRIP})")
+            w.line(f"high = minimum({self._extent()}, low + {self.strip})")
         sums = ["total", "part"] if self.blocked else ["total"]
         with w.block(f"for {name} in range(high - low):"):
             for held in sums:
