@@ -34,7 +34,8 @@ class _PackedWriter:
             with w.block("for tile in range(first, last):", "parallel"):
                 self._decode_tile()
                 self._enter(p.group_n, "width")
-                self._pad("b_k", "width")
+                if p.pack_b:
+                    self._pad("b_k", "width")
                 if not p.direct:
                     self._pad("c_m", "width")
                 w.line("block = 0")
@@ -56,6 +57,7 @@ class _PackedWriter:
                         self._pack_a()
                     self._macrokernel()
             w.line("give(arena)")
+        w.drop_unused()
 
     def _unpack(self) -> None:
         p, w = self.p, self.w
@@ -113,22 +115,24 @@ class _PackedWriter:
 
     def _pack_b(self) -> None:
         p = self.p
-        self.w.line(f"at_b = {self._address('B', p.terms[1])}")
-        self._move(p.b_move, (*p.group_k, *p.group_n), ("b_box", self._in_b), ("at_b", _stride("B")))
+        self._address("B", p.terms[1])
+        loops = (*p.group_k, *p.group_n)
+        self._move(p.b_move, loops, ("b_box", self._in_b), ("at_b", _stride("B")))
 
     def _pack_a(self) -> None:
-        p, w = self.p, self.w
+        p = self.p
         if p.rows:
             self._pad("a_m", "depth")
         else:
             self._pad("a_k", "height")
-        w.line(f"at_a = {self._address('A', p.terms[0])}")
-        self._move(p.a_move, (*p.group_m, *p.group_k), ("a_box", self._in_a), ("at_a", _stride("A")))
+        self._address("A", p.terms[0])
+        loops = (*p.group_m, *p.group_k)
+        self._move(p.a_move, loops, ("a_box", self._in_a), ("at_a", _stride("A")))
 
     def _unpack_c(self) -> None:
         p = self.p
         with self.w.block("if block == blocks:"):
-            self.w.line(f"at_c = {self._address('C', p.terms[2])}")
+            self._address("C", p.terms[2])
             loops = (*p.group_m, *p.group_n)
             self._move(p.c_move, loops, ("at_c", _stride("C")), ("c_box", self._in_c))
 
@@ -145,9 +149,9 @@ class _PackedWriter:
             for name in map(index_name, others):
                 stack.enter_context(self.w.block(f"for {name} in range(e_{name}):"))
             arguments = [f"e_{index_name(i)}" for i in pair]
-            for address, stride in (to, source):
+            for name, (address, stride) in (("to", to), ("source", source)):
                 offset = [f"{index_name(i)} * {stride(i)}" for i in others]
-                arguments += [self._bytes(address, offset), *map(stride, pair)]
+                arguments += [self._bytes(name, address, offset), *map(stride, pair)]
             self.w.call("call8", "move", arguments)
 
     def _in_a(self, i: int) -> str:
@@ -172,19 +176,20 @@ class _PackedWriter:
         if not p.direct:
             a, b = self._operand_a([]), self._operand_b([])
             c = ["c_box", "c_m"]
-            self.w.call("call11", "macrokernel", ["height", "width", "depth", *a, *b, *c, "block - 1"])
+            sizes = ["height", "width", "depth"]
+            self.w.call("call11", "macrokernel", [*sizes, *a, *b, *c, "block - 1"])
             self._unpack_c()
             return
         last_m, last_n = p.group_m[-1], p.group_n[-1]
         others = [*p.group_m[:-1], *p.group_n[:-1]]
-        self.w.line(f"at_c = {self._address('C', p.terms[2])}")
+        self._address("C", p.terms[2])
         with ExitStack() as stack:
             for name in map(index_name, others):
                 stack.enter_context(self.w.block(f"for {name} in range(e_{name}):"))
             a = self._operand_a([i for i in others if i in p.group_m])
             b = self._operand_b([i for i in others if i in p.group_n])
             offset = [f"{index_name(i)} * C_{index_name(i)}" for i in others]
-            c = [self._bytes("at_c", offset), f"C_{index_name(last_m)}"]
+            c = [self._bytes("row_c", "at_c", offset), f"C_{index_name(last_m)}"]
             sizes = [f"e_{index_name(last_m)}", f"e_{index_name(last_n)}", "depth"]
             self.w.call("call11", "macrokernel", [*sizes, *a, *b, *c, "block - 1"])
 
@@ -194,30 +199,42 @@ class _PackedWriter:
         if p.pack_a:
             strides = ["a_m", "1"] if p.rows else ["1", "a_k"]
             offset = [f"{index_name(i)} * {self._in_a(i)}" for i in others]
-            return [self._bytes("a_box", offset), *strides]
+            return [self._bytes("row_a", "a_box", offset), *strides]
         m, k = index_name(p.group_m[-1]), index_name(p.group_k[-1])
-        self.w.line(f"at_a = {self._address('A', p.terms[0])}")
+        self._address("A", p.terms[0])
         offset = [f"{index_name(i)} * A_{index_name(i)}" for i in others]
-        return [self._bytes("at_a", offset), f"A_{m}", f"A_{k}"]
+        return [self._bytes("row_a", "at_a", offset), f"A_{m}", f"A_{k}"]
 
     def _operand_b(self, others: list[int]) -> list[str]:
         """Address and stride along K of the macrokernel's B."""
         p = self.p
         if p.pack_b:
             offset = [f"{index_name(i)} * {self._in_b(i)}" for i in others]
-            return [self._bytes("b_box", offset), "b_k"]
-        self.w.line(f"at_b = {self._address('B', p.terms[1])}")
+            return [self._bytes("row_b", "b_box", offset), "b_k"]
+        self._address("B", p.terms[1])
         offset = [f"{index_name(i)} * B_{index_name(i)}" for i in others]
-        return [self._bytes("at_b", offset), f"B_{index_name(p.group_k[-1])}"]
+        return [self._bytes("row_b", "at_b", offset), f"B_{index_name(p.group_k[-1])}"]
 
-    def _address(self, operand: str, loops: Sequence[int]) -> str:
-        """The address of an operand's element where its box begins."""
+    def _address(self, operand: str, loops: Sequence[int]) -> None:
+        """`at_a`: the address of an operand's element where its box begins."""
         batch = self.p.group_h
         places = ((index_name(i), "" if i in batch else "0") for i in loops)
-        return self._bytes(operand, [f"{name}{zero} * {operand}_{name}" for name, zero in places])
+        offset = [f"{name}{zero} * {operand}_{name}" for name, zero in places]
+        self._bytes(f"at_{operand.lower()}", operand, offset)
 
-    def _bytes(self, address: str, offset: list[str]) -> str:
-        return f"{address} + {self.size} * ({' + '.join(offset)})" if offset else address
+    def _bytes(self, name: str, address: str, offset: list[str]) -> str:
+        """An address and an offset in elements: where that is a sum, a name that stands for it, set
+        on as many lines before as it takes."""
+        while offset:
+            n = len(offset)
+            while n > 1 and len(self._moved(name, address, offset[:n])) > self.w.room:
+                n -= 1
+            self.w.line(self._moved(name, address, offset[:n]))
+            address, offset = name, offset[n:]
+        return address
+
+    def _moved(self, name: str, address: str, offset: list[str]) -> str:
+        return f"{name} = {address} + {self.size} * ({' + '.join(offset)})"
 
 
 def _stride(operand: str) -> Callable[[int], str]:
