@@ -22,6 +22,10 @@ VECTORS = 2
 TILES_A_CORE = 4
 """Tiles that a large contraction is cut into for each core of the machine."""
 
+LARGEST_L2 = 2 << 20
+"""Bytes of an L2 cache that boxes are made for at most: all of them lie in a slot of the scratch
+memory."""
+
 
 @dataclass(frozen=True, slots=True)
 class Blocked:
@@ -167,6 +171,7 @@ class _Blocking:
     def _boxes(self) -> dict[int, int]:
         """The extent of each loop's box."""
         l1, l2 = caches()
+        l2 = min(l2, LARGEST_L2, 64 * l1)
         deep = l1 // (2 * self.wide * self.size)
         wide = l2 // (2 * deep * self.size)
         high = l2 // (8 * deep * self.size)
