@@ -22,6 +22,9 @@ VECTORS = 2
 TILES_A_CORE = 4
 """Tiles that a large contraction is cut into for each core of the machine."""
 
+MOST_TERMS = 256
+"""Terms that are added one after the other at most: what bounds the error of any sum."""
+
 LARGEST_L2 = 2 << 20
 """Bytes of an L2 cache that boxes are made for at most: all of them lie in a slot of the scratch
 memory."""
@@ -172,7 +175,7 @@ class _Blocking:
         """The extent of each loop's box."""
         l1, l2 = caches()
         l2 = min(l2, LARGEST_L2, 64 * l1)
-        deep = l1 // (2 * self.wide * self.size)
+        deep = min(MOST_TERMS, l1 // (2 * self.wide * self.size))
         wide = l2 // (2 * deep * self.size)
         high = l2 // (8 * deep * self.size)
         if not self.direct:
