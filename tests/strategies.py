@@ -22,6 +22,9 @@ EXTENTS = (2, 3, 5, 7, 1) * 5 + (13, 17, 31, 257, 0)
 FLOATS = ("float64", "float32", "complex128", "complex64", "float16")
 INTEGERS = ("int64", "int32", "int16", "int8", "uint64", "uint32", "uint16", "uint8")
 DTYPES = (*FLOATS, *INTEGERS, "bool")
+MULTIPLIED = ("float64", "float32", "int64", "int32", "uint64", "uint32")
+"""Types that microkernels multiply."""
+PRODUCT_EXTENTS = (2, 3, 4, 5, 7, 8, 1, 9, 15, 16, 17, 33)
 LAYOUTS = (
     "C",
     "F",
@@ -116,6 +119,37 @@ def operand_sets(subscripts: str, rng: Random, n: int, limit: int = LIMIT) -> li
 def random_case(rng: Random, limit: int = LIMIT) -> Case:
     """A case of a random equation; the product of all its extents is at most `limit`."""
     return _random_case(random_equation(rng), rng, limit)
+
+
+def random_product(rng: Random, limit: int = LIMIT, dtypes: Sequence[str] = MULTIPLIED) -> Case:
+    """A case of two operands that packed boxes are for: up to three indices in each of the groups
+    M, N and K, some in both operands and the result, in one operand alone, or twice in one."""
+    letters = iter(rng.sample(string.ascii_letters, 16))
+    groups = [
+        [next(letters) for _ in range(rng.choice(counts))]
+        for counts in ((1, 2, 3), (1, 2, 3), (1, 2, 3), (0, 0, 1, 2), (0, 0, 0, 0, 1), (0, 0, 0, 1))
+    ]
+    m, n, k, batch, lone, twice = groups
+    extents = {i: rng.choice(PRODUCT_EXTENTS) for group in groups for i in group}
+    for group in (m, n, k):
+        while math.prod(extents[i] for i in group) < 4:
+            extents[rng.choice(group)] += 1
+    while (total := math.prod(extents.values())) < 1024:
+        extents[rng.choice(m + n + k)] += 3
+    while total > limit:
+        largest = max(extents, key=lambda i: extents[i])
+        extents[largest] = extents[largest] // 2
+        total = math.prod(extents.values())
+    terms = [m + k + batch + lone, n + k + batch]
+    terms[rng.choice((0, 1))] += twice * 2
+    output = m + n + batch + (twice if rng.random() < 0.5 else [])
+    for term in (*terms, output):
+        rng.shuffle(term)
+    rng.shuffle(terms)
+    shapes = tuple(tuple(extents[i] for i in term) for term in terms)
+    layouts = tuple(rng.choice(LAYOUTS) for _ in terms) if rng.random() < 0.7 else ("C", "C")
+    subscripts = ",".join(map("".join, terms)) + "->" + "".join(output)
+    return Case(subscripts, shapes, (rng.choice(dtypes),) * 2, layouts)
 
 
 def equation_strategy() -> st.SearchStrategy[str]:

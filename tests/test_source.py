@@ -8,14 +8,13 @@ import ctypes
 import hashlib
 import io
 import keyword
-import operator
 import os
 import re
 import subprocess
 import sys
 import tokenize
 from collections import Counter
-from itertools import pairwise
+from itertools import pairwise, product
 from pathlib import Path
 from random import Random
 from types import CodeType
@@ -23,8 +22,10 @@ from types import CodeType
 import numpy as np
 import pytest
 import reference
+from meanings import NESTS, Space, contract_of, junk
 from numpy.lib.stride_tricks import as_strided
-from strategies import Case, random_case
+from strategies import MULTIPLIED, Case, lay_out, random_case, random_product
+from targets import blocked_for, scratch_bytes
 
 from einjit.equation.operands import Layout, as_plain
 from einjit.equation.parser import parse
@@ -34,11 +35,13 @@ from einjit.names import index_name, operand_name
 from einjit.plan import lowering
 from einjit.plan import path as paths
 from einjit.plan import plan as planning
+from einjit.plan.nest import Nest
+from einjit.plan.packed import Macrokernel, Move
 from einjit.plan.plan import make_plan
 from einjit.registry import registry
 from einjit.source import nest as nest_writer
 from einjit.source.elements import ELEMENTS
-from einjit.source.module import INTRINSICS, Source, write_source
+from einjit.source.module import CALLED, Source, write_source
 from einjit.source.writer import WIDTH, Writer
 
 FOLDER = Path(__file__).parent / "golden"
@@ -75,7 +78,7 @@ GOLDEN = {
     "register_sum_spans": case("i,i->", (1 << 18,), (1 << 18,)),
     "register_sum_spans_inside": case("ijk,jk->i", (3, 300, 300), (300, 300), layouts=("C", "F")),
     # The sums of a strip in the cache.
-    "strip_sum": case("ij,jk->ik", (70, 20), (20, 30), dtypes="float32"),
+    "strip_sum": case("ij,jk->ik", (70, 3), (3, 30), dtypes="float32"),
     "strip_sum_blocks": case("ij,jk->ik", (2, 600), (600, 40)),
     "strip_sum_exact": case("ij,jk->ik", (5, 7), (7, 6), dtypes="uint8"),
     "strip_sum_bool": case("ij,jk->ik", (5, 7), (7, 6), dtypes="bool"),
@@ -85,12 +88,33 @@ GOLDEN = {
     "strip_sum_spans": case("ij->j", (1 << 15, 8), dtypes="uint32"),
     "strip_sum_hoisted": case("ij,jk,kl,->il", (5, 6), (6, 7), (7, 8), ()),
     "strip_sum_joint": case("abcdefgh,hgfedcbi->ai", (2,) * 8, (*[2] * 7, 9)),
+    # Packed boxes.
+    "packed": case("ji,jk->ik", (24, 30), (24, 40)),
+    "packed_by_a_box": case("hklab,lhkcd->hacbd", (2, 3, 5, 7, 6), (5, 2, 3, 4, 5)),
+    "packed_where_it_lies": case("bij,bjk->bik", (3, 20, 8), (3, 8, 16), dtypes="float32"),
+    "packed_exact": case("ij,jk->ki", (20, 30), (30, 20), dtypes="int32", layouts=("F", "C")),
     # More operands than a line holds.
     "many_operands": case("ab,bc,cd,de,ef,fa,ad->", *[(2, 3), (3, 2)] * 3, (2, 3)),
 }
 
 
+PARTS = {
+    "macrokernel": Macrokernel("float64", 4, 3, 2),
+    "macrokernel_exact": Macrokernel("uint32", 8, 2, 1),
+    "move": Move(8, 4),
+}
+"""What packed contractions share, for a CPU that this one need not be."""
+
+SMALL = {"caches": (2 << 10, 16 << 10), "vector_bytes": 32, "vector_registers": 16, "cores": 2}
+"""A CPU whose caches hold little: small operands are packed, in several boxes."""
+
+
 def plan_of(case, optimize=False):
+    with blocked_for(**SMALL):
+        return _plan_of(case, optimize)
+
+
+def _plan_of(case, optimize):
     operands = [as_plain(operand) for operand in case.operands(1)]
     equation = parse(case.subscripts, [operand.ndim for operand in operands])
     dtype = np.result_type(*operands).name
@@ -110,33 +134,49 @@ def tool(*arguments):
 
 @pytest.fixture(scope="module")
 def random_sources():
-    """The sources of a few hundred nests of random equations, by their module's name."""
+    """The sources of a few hundred structures of random equations, by their module's name."""
     rng, found = Random(23), {}
+
+    def add(structures):
+        for source in map(write_source, structures):
+            found[source.module] = source
+
     while len(found) < 400:
         drawn = random_case(rng, 3000)
         if all("longdouble" not in dtype for dtype in drawn.dtypes):
             for optimize in (False, "auto"):
-                for nest in nests(plan_of(drawn, optimize)):
-                    source = write_source(nest)
-                    found[source.module] = source
+                add(nests(plan_of(drawn, optimize)))
+    while len(found) < 700:
+        add(nests(plan_of(random_product(rng, 30_000))))
+    add(Macrokernel(*facts) for facts in product(MULTIPLIED, (2, 4, 16), (1, 2, 12), (1, 2, 3)))
+    add(Move(*facts) for facts in product((4, 8), (2, 4, 16)))
     return found
 
 
 # --- golden texts
 
 
-@pytest.mark.parametrize("name", GOLDEN)
-def test_golden(name, request):
-    plan = plan_of(GOLDEN[name])
-    nest = plan.steps[0].lowered.nest
-    written = write_source(nest).text
+def golden_kernel(name, structure, request):
+    """The kernel of a golden text, which is what is written today."""
+    written = write_source(structure).text
     path = FOLDER / f"{name}.py"
     if request.config.getoption("--update-golden"):
         path.write_text(written)
     text = path.read_text()
     assert text == written
-    kernels = {nest: Kernel(Source(nest, text))}
-    call = ready(plan, registry.native, lambda other: kernels.get(other) or registry.kernel(other))
+    return Kernel(Source(structure, text))
+
+
+@pytest.mark.parametrize("name", GOLDEN)
+def test_golden(name, request):
+    plan = plan_of(GOLDEN[name])
+    nest = plan.steps[0].lowered.nest
+    kernels = {nest: golden_kernel(name, nest, request)}
+
+    def kernel(other):
+        return kernels.get(other) or registry.kernel(other)
+
+    call = ready(plan, registry.native, kernel, registry.shared)
     large = plan.steps[0].lowered.loops.iterations > LARGE
     for kind in ("integers",) if large else ("integers", "real"):
         operands = GOLDEN[name].operands(7, kind)
@@ -157,12 +197,13 @@ def _check(result, kind, name, operands):
 
 
 def test_golden_files_are_those_of_the_table():
-    assert sorted(path.stem for path in FOLDER.glob("*.py")) == sorted(GOLDEN)
+    assert sorted(path.stem for path in FOLDER.glob("*.py")) == sorted([*GOLDEN, *PARTS])
 
 
 def test_golden_nests_cover_every_part():
     found = {name: plan_of(case).steps[0].lowered.nest for name, case in GOLDEN.items()}
     assert len(set(found.values())) == len(found)
+    found = {name: nest for name, nest in found.items() if isinstance(nest, Nest)}
     seen = {(nest.kind, min(nest.tile, 2), nest.strip) for nest in found.values()}
     assert seen >= {
         ("product", 0, False),
@@ -187,6 +228,69 @@ def test_golden_nests_cover_every_part():
     exact = {(nest.kind, ELEMENTS[nest.compute].exact) for nest in found.values()}
     assert len(exact) == 6
     assert {nest.compute for nest in found.values()} >= {"bool", "float32", "complex64", "int8"}
+
+
+def test_golden_packed_contractions_cover_every_part():
+    found = [plan_of(case).steps[0].lowered for case in GOLDEN.values()]
+    packed = [lowered.nest for lowered in found if lowered.name == "packed"]
+    ways = {(nest.pack_a, nest.pack_b, nest.direct) for nest in packed}
+    assert ways >= {(True, True, True), (True, True, False), (False, False, True)}
+    assert {nest.rows for nest in packed} == {True, False}
+    assert {bool(nest.batch) for nest in packed} == {True, False}
+    assert any(min(nest.m, nest.n, nest.k) > 1 for nest in packed)
+    assert max(lowered.tiles for lowered in found if lowered.name == "packed") > 4
+
+
+@pytest.mark.parametrize("name", ["macrokernel", "macrokernel_exact"])
+def test_golden_macrokernel(name, request):
+    """Each height and width of a register tile, A in either order, C overwritten and added to."""
+    kernel = function_of(golden_kernel(name, PARTS[name], request))
+    dtype, lanes = PARTS[name].dtype, PARTS[name].lanes
+    rng = np.random.default_rng(2)
+    for m, n, order, add in product(range(1, 9), range(1, 3 * lanes + 2), "CF", (0, 1)):
+        depth = rng.integers(1, 9)
+        a = np.array(rng.integers(0, 9, (m, depth)), dtype, order=order)
+        b = np.array(rng.integers(0, 9, (depth, n + 3)), dtype)
+        room = np.full((m + 2, n + 5), 101, dtype)
+        expected = room.copy()
+        c = room[1:-1, 2 : 2 + n]
+        expected[1:-1, 2 : 2 + n] = a @ b[:, :n] + (c if add else 0)
+        if not add:
+            junk(c)
+        strides = [stride // a.itemsize for stride in (*a.strides, b.strides[0], c.strides[0])]
+        a_m, a_k, b_k, c_m = strides
+        at = [array.ctypes.data for array in (a, b, c)]
+        kernel(m, n, depth, at[0], a_m, a_k, at[1], b_k, at[2], c_m, add)
+        np.testing.assert_array_equal(room, expected)
+
+
+def test_golden_move(request):
+    """To and from any strides, and nothing but what was asked for is written."""
+    kernel = function_of(golden_kernel("move", PARTS["move"], request))
+    rng = np.random.default_rng(3)
+    layouts = ("C", "F", "negative", "stepped", "tangled", "broadcast")
+    sizes = ((1, 1), (1, 9), (9, 1), (4, 4), (3, 5), (5, 3), (8, 12), (9, 14))
+    for shape, to, source in product(sizes, layouts[:-1], layouts):
+        values = np.broadcast_to(rng.standard_normal(shape[1]), shape)
+        values = values if source == "broadcast" else values + np.arange(shape[0])[:, None]
+        y = lay_out(values, source, rng)
+        x = lay_out(np.zeros(shape), to, rng)
+        room = x
+        while room.base is not None:
+            room = room.base
+        before = room.copy()
+        strides = [[stride // 8 for stride in array.strides] for array in (x, y)]
+        kernel(*shape, x.ctypes.data, *strides[0], y.ctypes.data, *strides[1])
+        np.testing.assert_array_equal(x, values)
+        x[...] = 0
+        np.testing.assert_array_equal(room, before)
+
+
+def function_of(kernel):
+    words = [ctypes.c_ssize_t] * len(kernel.source.nest.arguments)
+    function = ctypes.CFUNCTYPE(None, *words)(kernel.address)
+    function.kernel = kernel  # lives as long
+    return function
 
 
 def test_golden_texts_are_formatted_and_use_every_name():
@@ -214,14 +318,20 @@ def test_any_text_is_python(random_sources):
 
 
 NAMES = re.compile(
-    r"""n_[a-z]\d* | [A-Z]\d*_([a-z]\d*|tile) | at_[A-Z]\d* | hoisted_\d+ | [a-z]\d* | [A-Z]\d*""",
+    r"""n_[a-z]\d* | [A-Z]\d*_([a-z]\d*|tile) | at_[A-Z]\d* | hoisted_\d+ | [a-z]\d* | [A-Z]\d*
+    | (box|boxes|block|e|flat)_[a-z]""",
     re.VERBOSE,
 )
 WORDS = {
     *("contract", "first", "last", "operands", "sizes", "range", "CODEGEN", "_"),
     *("tile", "rest", "joint", "strips", "low", "high", "start", "stop", "span"),
     *("total", "part", "run", "terms", "block", "end", "product"),
-    *("numba", "types", "einjit", "kernel", "intrinsics", *INTRINSICS),
+    *("macrokernel", "move", "arena", "boxes", "blocks", "tiles_m", "per_tile"),
+    *("m_first", "m_last", "m_box", "a_box", "b_box", "c_box", "to_b", "to_c"),
+    *("width", "depth", "height", "b_k", "c_m", "a_m", "a_k", "at_a", "at_b", "at_c"),
+    *("accumulate", "left", "rows", "row", "columns", "column", "source", "to"),
+    *("to_row", "to_column", "whole_rows", "whole_columns", "row_a", "row_b", "row_c"),
+    *("numba", "types", "einjit", "kernel", *CALLED, *sum(CALLED.values(), ())),
     *(element.carrier for element in ELEMENTS.values()),
 }
 
@@ -236,7 +346,7 @@ def test_no_text_of_the_users_gets_in(random_sources):
             if token.type == tokenize.STRING:
                 strings.append(token.string)
         assert len(strings) == 1
-        assert source.text.isascii()
+        assert source.text.translate(dict.fromkeys(map(ord, "Σ×"))).isascii()
 
 
 def test_letters_do_not_matter():
@@ -260,7 +370,8 @@ def test_same_nest_same_bytes():
 
 
 def _digest():
-    texts = [write_source(nest).text for case in GOLDEN.values() for nest in nests(plan_of(case))]
+    structures = [nest for case in GOLDEN.values() for nest in nests(plan_of(case))]
+    texts = [write_source(structure).text for structure in (*structures, *PARTS.values())]
     return hashlib.sha256("".join(texts).encode()).hexdigest()
 
 
@@ -288,43 +399,6 @@ def test_the_header_is_the_print_of_the_step():
 # --- texts as plain Python
 
 
-class Memory:
-    """What `pointer` gives: the elements from an array's first on, and none that it has not."""
-
-    def __init__(self, array, kind):
-        self.array, self.kind = array, np.dtype(kind)
-        assert self.kind.itemsize == array.itemsize
-        self.bounds = np.lib.array_utils.byte_bounds(array)
-
-    def at(self, place):
-        address = self.array.ctypes.data + int(place) * self.kind.itemsize
-        assert self.bounds[0] <= address < self.bounds[1]
-        buffer = (ctypes.c_char * self.kind.itemsize).from_address(address)
-        return np.ndarray((), self.kind, buffer)
-
-    def __getitem__(self, place):
-        return self.at(place)[()]
-
-    def __setitem__(self, place, value):
-        self.at(place)[()] = value
-
-
-PLAIN = {
-    "pointer": Memory,
-    "scratch": lambda n, kind: junk(np.empty(n, kind)),
-    "minimum": min,
-    "times": operator.mul,
-    "widen": lambda half: np.float32(half.view(np.float16)),
-    "narrow": lambda value: np.float16(value).view(np.uint16),
-    **{e.carrier: getattr(np, e.carrier) for e in ELEMENTS.values()},
-}
-
-
-def junk(array):
-    array[...] = np.nan if array.dtype.kind in "fc" else 77
-    return array
-
-
 def carry_out(plan, operands, out, rng):
     """The result of a plan, its texts run as they stand, the tiles in pieces and any order."""
     pairs = zip(operands, plan.cast, strict=True)
@@ -341,15 +415,24 @@ def carry_out(plan, operands, out, rng):
             made = made.astype(step.result.dtype)
         else:
             made = junk(allocate(step.result)) if given is None else given
-            lines = write_source(lowered.nest).text.splitlines(keepends=True)
-            space = dict(PLAIN)
-            exec("".join(line for line in lines if not line.startswith("from ")), space)
             arrays = [*(inputs[i] for i in lowered.order), made]
+            contract, given = bound(lowered, arrays)
             cuts = sorted({0, lowered.tiles, *(rng.randint(0, lowered.tiles) for _ in range(2))})
             for first, past in rng.sample(pieces := list(pairwise(cuts)), len(pieces)):
-                space["contract"](first, past, arrays, lowered.sizes)
+                contract(first, past, *given)
         slots.append(made)
     return slots[-1]
+
+
+def bound(lowered, arrays):
+    """The function of a nest's or packed contraction's text, its operands and its sizes."""
+    nest, text = lowered.nest, write_source(lowered.nest).text
+    if isinstance(nest, Nest):
+        return contract_of(text, NESTS), (arrays, lowered.sizes)
+    scratch = junk(np.empty(scratch_bytes(nest, lowered.sizes) // 8))
+    space = Space([*arrays, scratch], *(write_source(part).text for part in nest.needs))
+    addresses = [array.ctypes.data for array in arrays]
+    return space.contract(text), (addresses, (1, 2, scratch.ctypes.data, *lowered.sizes))
 
 
 def test_texts_mean_what_the_reference_says(monkeypatch):
@@ -388,6 +471,41 @@ def test_texts_mean_what_the_reference_says(monkeypatch):
             for nest in nests(plan):
                 kinds.update([nest.kind, nest.strip * "strip", "span" * (nest.span is not None)])
     assert min(kinds.values()) > 50
+
+
+def test_packed_texts_mean_what_the_reference_says():
+    """With caches so small that every group is cut into boxes, on CPUs of all kinds."""
+    rng, kinds = Random(37), Counter()
+    for _ in range(100):
+        facts = {
+            "caches": rng.choice(((256, 1024), (512, 2048), (2048, 1 << 14))),
+            "vector_bytes": rng.choice((16, 32, 64)),
+            "vector_registers": rng.choice((16, 32)),
+            "cores": rng.choice((1, 4)),
+        }
+        drawn = random_product(rng, 2500)
+        given = drawn.operands(1)
+        expected = reference.einsum(drawn.subscripts, *given)
+        operands = list(map(as_plain, given))
+        out = junk(np.empty([2 * n for n in expected.shape], expected.dtype))
+        out = out[(*[slice(None, None, -2)] * out.ndim, ...)] if rng.random() < 0.3 else None
+        with blocked_for(**facts):
+            plan = make_plan(
+                parse(drawn.subscripts, [operand.ndim for operand in operands]),
+                list(map(Layout.of, operands)),
+                expected.dtype.name,
+                out=None if out is None else Layout.of(out),
+                order=rng.choice("KCFA"),
+            )
+        with np.errstate(over="ignore"):  # integers wrap
+            result = carry_out(plan, operands, out, rng)
+        assert result.tobytes() == expected.tobytes(), (drawn, facts)
+        for nest in nests(plan):
+            if nest.kind == "packed":
+                for part in ("direct", "pack_a", "pack_b", "rows"):
+                    kinds[part, getattr(nest, part)] += 1
+    assert len(kinds) == 8
+    assert min(kinds.values()) >= 5
 
 
 # --- names and lines

@@ -56,6 +56,54 @@ def put(typingctx: Any, address: Any, value: Any) -> Any:
     return types.void(types.intp, types.intp), emit
 
 
+@intrinsic(prefer_literal=True)
+def place(typingctx: Any, address: Any, size: Any, pairs: Any) -> Any:
+    """The address of an element of `size` (a constant) bytes: `pairs` are its index along an axis
+    and the axis' stride in elements, axis by axis."""
+    if not isinstance(size, types.IntegerLiteral):
+        return None
+
+    def emit(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        values = [
+            context.cast(builder, value, kind, types.intp)
+            for value, kind in zip(cgutils.unpack_tuple(builder, args[2]), pairs, strict=True)
+        ]
+        total = ir.Constant(ir.IntType(64), 0)
+        for index, stride in zip(values[::2], values[1::2], strict=True):
+            total = builder.add(total, builder.mul(index, stride))
+        bytes_ = builder.mul(total, ir.Constant(ir.IntType(64), size.literal_value))
+        return builder.add(args[0], bytes_)
+
+    return types.intp(types.intp, size, pairs), emit
+
+
+@intrinsic
+def parts(typingctx: Any, extent: Any, length: Any) -> Any:
+    """How many parts of this length, the last one shorter, make up an extent."""
+
+    def emit(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        one = ir.Constant(ir.IntType(64), 1)
+        return builder.udiv(builder.sub(builder.add(args[0], args[1]), one), args[1])
+
+    return types.intp(types.intp, types.intp), emit
+
+
+@intrinsic(prefer_literal=True)
+def row_of(typingctx: Any, n: Any, line: Any) -> Any:
+    """The length of a row of `n` elements in a box: an odd number of lines of `line` (a constant)
+    elements, so that rows fall into all of the cache's sets."""
+    if not isinstance(line, types.IntegerLiteral):
+        return None
+
+    def emit(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        word_type = ir.IntType(64)
+        one, size = ir.Constant(word_type, 1), ir.Constant(word_type, line.literal_value)
+        lines = builder.udiv(builder.sub(builder.add(args[0], size), one), size)
+        return builder.mul(builder.or_(lines, one), size)
+
+    return types.intp(types.intp, line), emit
+
+
 @intrinsic
 def fetch_add(typingctx: Any, address: Any, value: Any) -> Any:
     """Add to a word that several threads add to; what it was before."""

@@ -19,6 +19,9 @@ from einjit.target import caches, cores, vector_bytes, vector_registers
 COPY_TIME = 6
 """What packing an element costs, in multiplications and additions of a lane."""
 
+MOST_TERMS = 256
+"""Terms that are added one after the other at most: what bounds the error of any sum."""
+
 WORTH_SHARING = 1 << 20
 """Multiplications from which a contraction is cut into tiles for several cores."""
 
@@ -209,8 +212,8 @@ class _Blocking:
     def _boxes(self, parts: int) -> dict[int, int]:
         """The extent of each loop's box, where that of N is so many times smaller than it could."""
         l1, l2 = caches()
-        l2 = min(l2, SCRATCH // 2)
-        deep = l1 // (2 * self.wide * self.size)
+        l2 = min(l2, SCRATCH // 2, 64 * l1)
+        deep = min(MOST_TERMS, l1 // (2 * self.wide * self.size))
         wide = l2 // (2 * deep * self.size)
         high = l2 // (8 * deep * self.size)
         if not self.direct:

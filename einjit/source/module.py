@@ -19,7 +19,7 @@ PACKAGE = "einjit.generated"
 
 CALLED = {
     "intrinsics": ("minimum", "narrow", "pointer", "scratch", "times", "widen"),
-    "memory": ("call11", "call8", "give", "take"),
+    "memory": ("call8", "call11", "give", "parts", "place", "row_of", "take"),
     "vectors": (
         "load",
         "load_first",

@@ -61,6 +61,7 @@ class _PackedWriter:
                         self._pack_a()
                     self._macrokernel()
             w.line("give(arena)")
+        w.drop_unused()
 
     def _unpack(self) -> None:
         p, w = self.p, self.w
@@ -73,9 +74,9 @@ class _PackedWriter:
         for number, name in enumerate(p.sizes()):
             w.line(f"{name} = sizes[{number + 3}]")
         for name in map(index_name, (*p.group_s, *p.group_m, *p.group_n, *p.group_k)):
-            w.line(f"boxes_{name} = (n_{name} + box_{name} - 1) // box_{name}")
+            w.line(f"boxes_{name} = parts(n_{name}, box_{name})")
         w.line(f"boxes = {_times(f'boxes_{index_name(i)}' for i in p.group_m)}", "of M")
-        w.line("tiles_m = (boxes + per_tile - 1) // per_tile")
+        w.line("tiles_m = parts(boxes, per_tile)")
         w.line("a_box = arena")
         w.line("b_box = a_box + to_b")
         w.line("c_box = a_box + to_c")
@@ -93,8 +94,8 @@ class _PackedWriter:
         cut = index_name(self.p.group_k[0])
         w.line("start = rest * span", f"a span of {cut}")
         w.line(f"stop = minimum(n_{cut}, start + span)")
-        w.line(f"boxes_{cut} = (stop - start + box_{cut} - 1) // box_{cut}")
-        w.line(f"C_part = C + {self.size} * rest * C_span")
+        w.line(f"boxes_{cut} = parts(stop - start, box_{cut})")
+        w.line(f"C_part = place(C, {self.size}, (rest, C_span))")
 
     def _decode(self, joint: str, loops: Sequence[int], more: bool = False) -> None:
         """Where boxes begin, and the values of batch loops, out of their joint number; with `more`
@@ -120,9 +121,7 @@ class _PackedWriter:
         self.w.line(f"{length} = {stride}")
 
     def _pad(self, name: str, length: str) -> None:
-        line = LINE // self.size
-        value = f"(({length} + {line - 1}) // {line} | 1) * {line}"
-        self.w.line(f"{name} = {value}", "an odd number of lines: all of the cache's sets")
+        self.w.line(f"{name} = row_of({length}, {LINE // self.size})")
 
     # ------------------------------------------------------------ packing
 
@@ -171,7 +170,7 @@ class _PackedWriter:
                 stack.enter_context(self.w.block(f"for {name} in range(e_{name}):"))
             arguments = [f"e_{index_name(i)}" for i in pair]
             for address, stride in (to, source):
-                offset = [f"{index_name(i)} * {stride(i)}" for i in others]
+                offset = [f"{index_name(i)}, {stride(i)}" for i in others]
                 arguments += [self._bytes(address, offset), *map(stride, pair)]
             self.w.call("call8", "move", arguments)
 
@@ -213,7 +212,7 @@ class _PackedWriter:
             a = self._operand_a([i for i in others if i not in p.group_n])
             b = self._operand_b([i for i in others if i not in p.group_m])
             address, stride = ("at_c", _stride("C")) if p.direct else ("c_box", self._in_c)
-            offset = [f"{index_name(i)} * {stride(i)}" for i in others]
+            offset = [f"{index_name(i)}, {stride(i)}" for i in others]
             c = [self._bytes(address, offset), stride(p.group_m[-1]) if p.direct else "c_m"]
             w.call("call11", "macrokernel", [*sizes, *a, *b, *c, "block - 1"])
         if not p.direct:
@@ -224,31 +223,31 @@ class _PackedWriter:
         p = self.p
         if p.pack_a:
             strides = ["a_m", "1"] if p.rows else ["1", "a_k"]
-            offset = [f"{index_name(i)} * {self._in_a(i)}" for i in others]
+            offset = [f"{index_name(i)}, {self._in_a(i)}" for i in others]
             return [self._bytes("a_box", offset), *strides]
         m, k = index_name(p.group_m[-1]), index_name(p.group_k[-1])
         self.w.line(f"at_a = {self._address('A', p.terms[0])}")
-        offset = [f"{index_name(i)} * A_{index_name(i)}" for i in others]
+        offset = [f"{index_name(i)}, A_{index_name(i)}" for i in others]
         return [self._bytes("at_a", offset), f"A_{m}", f"A_{k}"]
 
     def _operand_b(self, others: list[int]) -> list[str]:
         """Address and stride along K of the macrokernel's B."""
         p = self.p
         if p.pack_b:
-            offset = [f"{index_name(i)} * {self._in_b(i)}" for i in others]
+            offset = [f"{index_name(i)}, {self._in_b(i)}" for i in others]
             return [self._bytes("b_box", offset), "b_k"]
         self.w.line(f"at_b = {self._address('B', p.terms[1])}")
-        offset = [f"{index_name(i)} * B_{index_name(i)}" for i in others]
+        offset = [f"{index_name(i)}, B_{index_name(i)}" for i in others]
         return [self._bytes("at_b", offset), f"B_{index_name(p.group_k[-1])}"]
 
     def _address(self, operand: str, loops: Sequence[int]) -> str:
         """The address of an operand's element where its box begins."""
         base = "C_part" if operand == "C" and self.p.spans else operand
         places = ((index_name(i), "" if i in self.batch else "0") for i in loops)
-        return self._bytes(base, [f"{name}{zero} * {operand}_{name}" for name, zero in places])
+        return self._bytes(base, [f"{name}{zero}, {operand}_{name}" for name, zero in places])
 
     def _bytes(self, address: str, offset: list[str]) -> str:
-        return f"{address} + {self.size} * ({' + '.join(offset)})" if offset else address
+        return f"place({address}, {self.size}, ({', '.join(offset)}))" if offset else address
 
 
 def _stride(operand: str) -> Callable[[int], str]:

@@ -1,9 +1,13 @@
 """Lines of Python at the right indentation: the one place that knows it."""
 
+import re
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 WIDTH = 100  # what the line of a generated module is kept to, comment included
+
+ASSIGNED = re.compile(r"\s*(\w+) = ")
 
 
 class Writer:
@@ -55,6 +59,17 @@ class Writer:
             self.line(f"        {argument},")
         self.line("    ),")
         self.line(")")
+
+    def drop_unused(self) -> None:
+        """Leave out assignments to names that nothing reads, and what only those read."""
+        kept: list[str] = []
+        while len(kept) != len(self.lines):
+            self.lines = kept or self.lines
+            code = "\n".join(line.partition("  #")[0] for line in self.lines)
+            words = Counter(re.findall(r"\w+", code))
+            names = [ASSIGNED.match(line) for line in self.lines]
+            pairs = zip(self.lines, names, strict=True)
+            kept = [line for line, name in pairs if not name or words[name[1]] > 1]
 
     @contextmanager
     def block(self, text: str, comment: str = "") -> Iterator[None]:

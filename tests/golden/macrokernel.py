@@ -1,0 +1,123 @@
+"""macrokernel 3×8
+
+C[i, j] = Σ A[i, k] B[k, j] in float64, added to C with `accumulate`
+microkernels of up to 3 rows × 2 vectors of 4 lanes
+j has unit stride in B and C; the other strides are given in elements
+"""
+
+from numba.types import float64
+
+from einjit.kernel.intrinsics import minimum, pointer
+from einjit.kernel.vectors import (
+    add,
+    add_first,
+    load,
+    load_first,
+    multiply_add,
+    store,
+    store_first,
+    zeros,
+)
+
+CODEGEN = 1
+
+
+def contract(m, n, depth, a, a_m, a_k, b, b_k, c, c_m, accumulate):
+    A = pointer(a, float64)
+    B = pointer(b, float64)
+    C = pointer(c, float64)
+    strips = (m + 2) // 3
+    height = (m + strips - 1) // strips
+    j = 0
+    while j < n:  # JR: a micropanel of B
+        left = n - j
+        if left >= 8:
+            i = 0
+            while i < m:  # IR: a strip of A
+                rows = minimum(height, m - i)
+                if rows == 3:
+                    tile = zeros(3, 2, 4, float64)
+                    for k in range(depth):
+                        row = load(B, k * b_k + j, 2, 4)
+                        tile = multiply_add(tile, A, k * a_k + i * a_m, a_m, row)
+                    if accumulate:
+                        tile = add(tile, C, i * c_m + j, c_m)
+                    store(tile, C, i * c_m + j, c_m)
+                elif rows == 2:
+                    tile = zeros(2, 2, 4, float64)
+                    for k in range(depth):
+                        row = load(B, k * b_k + j, 2, 4)
+                        tile = multiply_add(tile, A, k * a_k + i * a_m, a_m, row)
+                    if accumulate:
+                        tile = add(tile, C, i * c_m + j, c_m)
+                    store(tile, C, i * c_m + j, c_m)
+                else:
+                    tile = zeros(1, 2, 4, float64)
+                    for k in range(depth):
+                        row = load(B, k * b_k + j, 2, 4)
+                        tile = multiply_add(tile, A, k * a_k + i * a_m, a_m, row)
+                    if accumulate:
+                        tile = add(tile, C, i * c_m + j, c_m)
+                    store(tile, C, i * c_m + j, c_m)
+                i += height
+            j += 8
+        elif left >= 4:
+            i = 0
+            while i < m:  # IR: a strip of A
+                rows = minimum(height, m - i)
+                if rows == 3:
+                    tile = zeros(3, 1, 4, float64)
+                    for k in range(depth):
+                        row = load(B, k * b_k + j, 1, 4)
+                        tile = multiply_add(tile, A, k * a_k + i * a_m, a_m, row)
+                    if accumulate:
+                        tile = add(tile, C, i * c_m + j, c_m)
+                    store(tile, C, i * c_m + j, c_m)
+                elif rows == 2:
+                    tile = zeros(2, 1, 4, float64)
+                    for k in range(depth):
+                        row = load(B, k * b_k + j, 1, 4)
+                        tile = multiply_add(tile, A, k * a_k + i * a_m, a_m, row)
+                    if accumulate:
+                        tile = add(tile, C, i * c_m + j, c_m)
+                    store(tile, C, i * c_m + j, c_m)
+                else:
+                    tile = zeros(1, 1, 4, float64)
+                    for k in range(depth):
+                        row = load(B, k * b_k + j, 1, 4)
+                        tile = multiply_add(tile, A, k * a_k + i * a_m, a_m, row)
+                    if accumulate:
+                        tile = add(tile, C, i * c_m + j, c_m)
+                    store(tile, C, i * c_m + j, c_m)
+                i += height
+            j += 4
+        else:
+            i = 0
+            while i < m:  # IR: a strip of A
+                rows = minimum(height, m - i)
+                if rows == 3:
+                    tile = zeros(3, 1, 4, float64)
+                    for k in range(depth):
+                        row = load_first(B, k * b_k + j, left, 4)
+                        tile = multiply_add(tile, A, k * a_k + i * a_m, a_m, row)
+                    if accumulate:
+                        tile = add_first(tile, C, i * c_m + j, c_m, left)
+                    store_first(tile, C, i * c_m + j, c_m, left)
+                elif rows == 2:
+                    tile = zeros(2, 1, 4, float64)
+                    for k in range(depth):
+                        row = load_first(B, k * b_k + j, left, 4)
+                        tile = multiply_add(tile, A, k * a_k + i * a_m, a_m, row)
+                    if accumulate:
+                        tile = add_first(tile, C, i * c_m + j, c_m, left)
+                    store_first(tile, C, i * c_m + j, c_m, left)
+                else:
+                    tile = zeros(1, 1, 4, float64)
+                    for k in range(depth):
+                        row = load_first(B, k * b_k + j, left, 4)
+                        tile = multiply_add(tile, A, k * a_k + i * a_m, a_m, row)
+                    if accumulate:
+                        tile = add_first(tile, C, i * c_m + j, c_m, left)
+                    store_first(tile, C, i * c_m + j, c_m, left)
+                i += height
+            j = n

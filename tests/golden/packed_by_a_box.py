@@ -1,0 +1,144 @@
+"""abcfg,afgde->abcde
+
+A: float64, packed in columns along M
+B: float64, packed in rows along N
+C: float64, by way of a box in the cache
+a: batch
+b: free, of A (M)
+c: free, of A (M)
+d: free, of B (N)
+e: free, of B (N)
+f: contracted (K)
+g: contracted (K)
+"""
+
+from einjit.kernel.intrinsics import minimum
+from einjit.kernel.memory import call8, call11, give, take
+
+CODEGEN = 1
+
+
+def contract(first, last, operands, sizes):
+    A = operands[0]
+    B = operands[1]
+    C = operands[2]
+    macrokernel = sizes[0]
+    move = sizes[1]
+    arena = take(sizes[2])
+    # extents n_a and those of boxes, strides A_a in elements
+    n_b = sizes[4]
+    n_c = sizes[5]
+    n_d = sizes[6]
+    n_e = sizes[7]
+    n_f = sizes[8]
+    n_g = sizes[9]
+    box_b = sizes[10]
+    box_c = sizes[11]
+    box_d = sizes[12]
+    box_e = sizes[13]
+    box_f = sizes[14]
+    box_g = sizes[15]
+    per_tile = sizes[16]
+    to_b = sizes[17]
+    to_c = sizes[18]
+    A_a = sizes[19]
+    A_b = sizes[20]
+    A_c = sizes[21]
+    A_f = sizes[22]
+    A_g = sizes[23]
+    B_a = sizes[24]
+    B_f = sizes[25]
+    B_g = sizes[26]
+    B_d = sizes[27]
+    B_e = sizes[28]
+    C_a = sizes[29]
+    C_b = sizes[30]
+    C_c = sizes[31]
+    C_d = sizes[32]
+    C_e = sizes[33]
+    boxes_b = (n_b + box_b - 1) // box_b
+    boxes_c = (n_c + box_c - 1) // box_c
+    boxes_d = (n_d + box_d - 1) // box_d
+    boxes_e = (n_e + box_e - 1) // box_e
+    boxes_f = (n_f + box_f - 1) // box_f
+    boxes_g = (n_g + box_g - 1) // box_g
+    boxes = boxes_b * boxes_c  # of M
+    blocks = boxes_f * boxes_g  # of K
+    tiles_m = (boxes + per_tile - 1) // per_tile
+    a_box = arena
+    b_box = a_box + to_b
+    c_box = a_box + to_c
+    for tile in range(first, last):  # parallel
+        m_first = tile % tiles_m * per_tile
+        m_last = minimum(boxes, m_first + per_tile)
+        rest = tile // tiles_m
+        e0 = rest % boxes_e * box_e
+        rest = rest // boxes_e
+        d0 = rest % boxes_d * box_d
+        rest = rest // boxes_d
+        a = rest
+        e_e = minimum(box_e, n_e - e0)
+        flat_e = 1
+        e_d = minimum(box_d, n_d - d0)
+        flat_d = flat_e * e_e
+        width = flat_d * e_d
+        b_k = ((width + 7) // 8 | 1) * 8  # an odd number of lines: all of the cache's sets
+        c_m = ((width + 7) // 8 | 1) * 8  # an odd number of lines: all of the cache's sets
+        block = 0
+        for block_f in range(boxes_f):  # PC: blocks of K
+            f0 = block_f * box_f
+            for block_g in range(boxes_g):  # PC: blocks of K
+                g0 = block_g * box_g
+                e_g = minimum(box_g, n_g - g0)
+                flat_g = 1
+                e_f = minimum(box_f, n_f - f0)
+                flat_f = flat_g * e_g
+                depth = flat_f * e_f
+                block += 1
+                at_b = B + 8 * (a * B_a + f0 * B_f + g0 * B_g + d0 * B_d + e0 * B_e)
+                for f in range(e_f):
+                    for d in range(e_d):
+                        to = b_box + 8 * (f * flat_f * b_k + d * flat_d)
+                        source = at_b + 8 * (f * B_f + d * B_d)
+                        call8(move, (e_g, e_e, to, flat_g * b_k, flat_e, source, B_g, B_e))
+                for m_box in range(m_first, m_last):  # IC: boxes of M
+                    c0 = m_box % boxes_c * box_c
+                    rest = m_box // boxes_c
+                    b0 = rest * box_b
+                    e_c = minimum(box_c, n_c - c0)
+                    flat_c = 1
+                    e_b = minimum(box_b, n_b - b0)
+                    flat_b = flat_c * e_c
+                    height = flat_b * e_b
+                    # an odd number of lines: all of the cache's sets
+                    a_k = ((height + 7) // 8 | 1) * 8
+                    at_a = A + 8 * (a * A_a + b0 * A_b + c0 * A_c + f0 * A_f + g0 * A_g)
+                    for b in range(e_b):
+                        for f in range(e_f):
+                            to = a_box + 8 * (b * flat_b + f * flat_f * a_k)
+                            source = at_a + 8 * (b * A_b + f * A_f)
+                            call8(move, (e_g, e_c, to, flat_g * a_k, flat_c, source, A_g, A_c))
+                    call11(
+                        macrokernel,
+                        (
+                            height,
+                            width,
+                            depth,
+                            a_box,
+                            1,
+                            a_k,
+                            b_box,
+                            b_k,
+                            c_box,
+                            c_m,
+                            block - 1,
+                        ),
+                    )
+                    if block == blocks:
+                        at_c = C + 8 * (a * C_a + b0 * C_b + c0 * C_c + d0 * C_d + e0 * C_e)
+                        for b in range(e_b):
+                            for d in range(e_d):
+                                to = at_c + 8 * (b * C_b + d * C_d)
+                                source = c_box + 8 * (b * flat_b * c_m + d * flat_d)
+                                call8(move, (e_c, e_e, to, C_c, C_e, source, flat_c * c_m, flat_e))
+    give(arena)

@@ -1,0 +1,76 @@
+"""ac,cb->ab
+
+A: int32, read where it lies
+B: int32, read where it lies
+C: int32, written from registers
+a: free, of A (M)
+b: free, of B (N)
+c: contracted (K)
+"""
+
+from einjit.kernel.intrinsics import minimum
+from einjit.kernel.memory import call11, give, take
+
+CODEGEN = 1
+
+
+def contract(first, last, operands, sizes):
+    A = operands[0]
+    B = operands[1]
+    C = operands[2]
+    macrokernel = sizes[0]
+    arena = take(sizes[2])
+    # extents n_a and those of boxes, strides A_a in elements
+    n_a = sizes[3]
+    n_b = sizes[4]
+    n_c = sizes[5]
+    box_a = sizes[6]
+    box_b = sizes[7]
+    box_c = sizes[8]
+    per_tile = sizes[9]
+    A_a = sizes[12]
+    A_c = sizes[13]
+    B_c = sizes[14]
+    B_b = sizes[15]
+    C_a = sizes[16]
+    C_b = sizes[17]
+    boxes_a = (n_a + box_a - 1) // box_a
+    boxes_c = (n_c + box_c - 1) // box_c
+    boxes = boxes_a  # of M
+    tiles_m = (boxes + per_tile - 1) // per_tile
+    for tile in range(first, last):  # parallel
+        m_first = tile % tiles_m * per_tile
+        m_last = minimum(boxes, m_first + per_tile)
+        rest = tile // tiles_m
+        b0 = rest * box_b
+        e_b = minimum(box_b, n_b - b0)
+        block = 0
+        for block_c in range(boxes_c):  # PC: blocks of K
+            c0 = block_c * box_c
+            e_c = minimum(box_c, n_c - c0)
+            flat_c = 1
+            depth = flat_c * e_c
+            block += 1
+            for m_box in range(m_first, m_last):  # IC: boxes of M
+                a0 = m_box * box_a
+                e_a = minimum(box_a, n_a - a0)
+                at_c = C + 4 * (a0 * C_a + b0 * C_b)
+                at_a = A + 4 * (a0 * A_a + c0 * A_c)
+                at_b = B + 4 * (c0 * B_c + b0 * B_b)
+                call11(
+                    macrokernel,
+                    (
+                        e_a,
+                        e_b,
+                        depth,
+                        at_a,
+                        A_a,
+                        A_c,
+                        at_b,
+                        B_c,
+                        at_c,
+                        C_a,
+                        block - 1,
+                    ),
+                )
+    give(arena)

@@ -1,0 +1,52 @@
+"""Other CPUs than this one: what contractions are blocked for, so that plans are the same anywhere
+and small operands reach every part."""
+
+import math
+from contextlib import contextmanager
+
+import numpy as np
+import pytest
+
+from einjit import target
+from einjit.names import index_name
+from einjit.plan import blocking
+from einjit.registry import registry
+
+
+@contextmanager
+def blocked_for(caches=None, vector_bytes=None, vector_registers=None, cores=None):
+    """For as long as the context lasts, contractions are planned for a CPU of these facts, all of
+    them this one's where they are not given.
+
+    Kernels run here whatever they are planned for: LLVM takes wider vectors apart.
+    """
+    facts = {
+        "caches": caches,
+        "vector_bytes": vector_bytes,
+        "vector_registers": vector_registers,
+        "cores": cores,
+    }
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in facts.items():
+            if value is not None:
+                for module in (target, blocking):
+                    patch.setattr(module, name, lambda value=value: value)
+        registry.forget_calls()
+        try:
+            yield
+        finally:
+            registry.forget_calls()
+
+
+def scratch_bytes(packed, sizes):
+    """Bytes of scratch memory that a packed contraction of these sizes uses."""
+    named = dict(zip(packed.sizes(), sizes, strict=True))
+    if packed.direct:
+        return named["to_c"]
+
+    def box(group):
+        return math.prod(named[f"box_{index_name(i)}"] for i in group)
+
+    item = np.dtype(packed.compute).itemsize
+    lines = -(-box(packed.group_n) * item // 64) | 1  # of a row, in an odd number of them
+    return named["to_c"] + box(packed.group_m) * lines * 64
