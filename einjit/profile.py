@@ -9,6 +9,7 @@ import atexit
 import contextlib
 import json
 import os
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -24,8 +25,9 @@ from einjit.source.elements import ELEMENTS
 
 VERSION = 1
 
-PATIENCE = 1.0
-"""Seconds between two writes to the profile of EINJIT_RECORD."""
+PATIENCE = 0.5
+"""Seconds that a call waits before it is written to the profile of EINJIT_RECORD; longer where a
+profile has grown so large that writing it would take more than a fifth of the time."""
 
 
 class ProfileError(EinjitError, ValueError):
@@ -122,9 +124,18 @@ class Recorder:
 
     def __init__(self) -> None:
         self._profiles: dict[object, tuple[Path, list[Call]]] = {}
-        self._lock = threading.Lock()
         self._pending: list[Call] = []
-        self._written = 0.0
+        self._patience = PATIENCE
+        self._begin()
+        atexit.register(self.write)
+        if hasattr(os, "register_at_fork"):
+            os.register_at_fork(after_in_child=self._begin)
+
+    def _begin(self) -> None:
+        """In a new process, also a forked one, whose parent writes down its own calls."""
+        self._lock, self._writing = threading.Lock(), threading.Lock()
+        self._timer: threading.Timer | None = None
+        self._pending.clear()
 
     @property
     def active(self) -> bool:
@@ -140,23 +151,31 @@ class Recorder:
             for _, calls in self._profiles.values():
                 calls.append(call)
             if settings.record is not None:
-                if not self._pending and not self._written:
-                    atexit.register(self.write)
                 self._pending.append(call)
-        if time.monotonic() - self._written > PATIENCE:
-            self.write()
+                if self._timer is None:
+                    self._start_timer()
+
+    def _start_timer(self) -> None:
+        """Write soon: a service may be killed long after the last call that was new to it."""
+        timer = threading.Timer(self._patience, self.write)
+        timer.daemon = True
+        with contextlib.suppress(RuntimeError):  # no thread to be had: the process's end writes
+            timer.start()
+            self._timer = timer
 
     def write(self) -> None:
         """Merge what waits into the profile of EINJIT_RECORD."""
-        with self._lock:
-            calls, self._pending = self._pending, []
-            self._written = time.monotonic()
-        if settings.record is None or not calls:
-            return
-        try:
-            merge_profile(settings.record, calls)
-        except (OSError, ProfileError) as problem:
-            logger.warning("EINJIT_RECORD: %s", problem)
+        with self._writing:  # the end of the process waits for a write that is under way
+            with self._lock:
+                calls, self._pending, self._timer = self._pending, [], None
+            if settings.record is None or not calls:
+                return
+            start = time.perf_counter()
+            try:
+                merge_profile(settings.record, calls)
+            except (OSError, ProfileError) as problem:
+                logger.warning("EINJIT_RECORD: %s", problem)
+            self._patience = max(PATIENCE, 4 * (time.perf_counter() - start))
 
     @contextlib.contextmanager
     def recording(self, path: str | os.PathLike[str]) -> Iterator[None]:
@@ -177,15 +196,34 @@ recorder = Recorder()
 
 @contextlib.contextmanager
 def _locked(path: Path) -> Iterator[None]:
-    """One writer at a time, between processes where the system has file locks."""
-    try:
-        import fcntl
-    except ImportError:  # Windows: the last writer's merge stands
-        yield
-        return
+    """One writer at a time, between processes."""
     with open(path.with_name(path.name + ".lock"), "w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
+        _lock(lock.fileno())
+        try:
+            yield
+        finally:  # a child that was forked meanwhile keeps the file open
+            _unlock(lock.fileno())
+
+
+if sys.platform == "win32":
+    import msvcrt
+
+    def _lock(file: int) -> None:
+        while True:
+            with contextlib.suppress(OSError):  # it gives up after some seconds
+                return msvcrt.locking(file, msvcrt.LK_LOCK, 1)
+
+    def _unlock(file: int) -> None:
+        msvcrt.locking(file, msvcrt.LK_UNLCK, 1)
+
+else:
+    import fcntl
+
+    def _lock(file: int) -> None:
+        fcntl.flock(file, fcntl.LOCK_EX)
+
+    def _unlock(file: int) -> None:
+        fcntl.flock(file, fcntl.LOCK_UN)
 
 
 def _layout_to_json(layout: Layout) -> dict[str, Any]:

@@ -541,11 +541,11 @@ def test_a_relative_folder_stays_where_it_was(tmp_path, monkeypatch):
 # ---------------------------------------------------------------- what leaves
 
 
-def entries(cache, n, size=1000):
-    """Files of some size, each a minute older than the next."""
+def entries(cache, n, size=1000, step=0):
+    """Files of some size, each a minute older than the next and `step` bytes smaller."""
     paths = []
     for number in range(n):
-        paths.append(place(cache, Entry({"n": number}, {}, bytes(size))))
+        paths.append(place(cache, Entry({"n": number}, {}, bytes(size + number * step))))
         then = time.time() - 60 * (n - number)
         os.utime(paths[-1], (then, then))
     return paths
@@ -607,21 +607,48 @@ def test_clear(cache):
     assert list(cache.files()) == []
 
 
+def removing(path, monkeypatch):
+    """Let a file vanish when it has just been listed, before anything is asked of it."""
+    scandir = os.scandir
+
+    @contextlib.contextmanager
+    def listed(folder):
+        with scandir(folder) as files:
+            found = list(files)
+        path.unlink(missing_ok=True)
+        yield iter(found)
+
+    monkeypatch.setattr(os, "scandir", listed)
+
+
 def test_a_file_that_another_process_removes_meanwhile(installed, monkeypatch):
-    paths = entries(installed, 3)
-    info = einjit.cache_info()
-    assert info["files"] == 3
-    listed = Cache.files
+    """What is left is listed, counted, pruned and cleared; no fault, no warning."""
+    paths = entries(installed, 5, step=10)
+    sizes = [path.stat().st_size for path in paths]
+    whole = einjit.cache_info()
+    assert (whole["files"], whole["bytes"]) == (5, sum(sizes))
+    with monkeypatch.context() as patch:
+        removing(paths[0], patch)
+        info = einjit.cache_info()
+    assert not paths[0].exists()
+    assert (info["files"], info["bytes"]) == (4, sum(sizes[1:]))
+    installed.limit = sum(sizes[3:])
+    with monkeypatch.context() as patch:
+        removing(paths[1], patch)
+        assert installed.prune() == 1
+    assert [path.exists() for path in paths] == [False, False, False, True, True]
+    files = Cache.files
 
     def removed_meanwhile(self):
-        found = list(listed(self))
-        paths[0].unlink(missing_ok=True)
+        found = list(files(self))
+        paths[3].unlink(missing_ok=True)
         return iter(found)
 
-    monkeypatch.setattr(Cache, "files", removed_meanwhile)
-    assert einjit.cache_info()["bytes"] <= info["bytes"]
-    assert len([entry for _, entry in installed.entries() if entry]) == 2
-    assert installed.clear() == 2
+    with monkeypatch.context() as patch:
+        patch.setattr(Cache, "files", removed_meanwhile)
+        assert [path for path, entry in installed.entries() if entry] == [paths[4]]
+        assert installed.clear() == 1
+    assert einjit.cache_info() == {**whole, "files": 0, "bytes": 0}
 
 
 # ---------------------------------------------------------------- damage to kernels

@@ -24,7 +24,8 @@ EQUATIONS = (
     "ab,cd->abcd", "abc,ad->bcd", "abc,dc->abd", "ab,ac->bc", "ab,ac,ad->bcd", "abb->a", "abb->b",
     "abcd,dcba->", "abcd->abd", "abcd,e->abcde", "ab,b->", "ab,a->", "abc,bc->a",
 )  # fmt: skip
-DTYPES = ("float64", "float32", "int64", "int16", "complex64", "bool", "uint8")
+DTYPES = ("float64", "float32", "int64", "int16", "complex64", "bool", "uint8", "int8", "uint32",
+          "uint64", "complex128", "int32", "uint16")  # fmt: skip
 LAYERS = ("omp", "tbb", "workqueue")
 
 
@@ -48,9 +49,10 @@ def check(equation, dtype):
     assert np.array_equal(found, expected), (equation, dtype)
 
 
-def work(seed, n):
+def work(seed, n, shift=0):
     """Contract `n` equations in an order of one's own: what each of many processes does."""
-    cases = [(equation, DTYPES[i % len(DTYPES)]) for i, equation in enumerate(EQUATIONS[:n])]
+    dtypes = [DTYPES[(i + shift) % len(DTYPES)] for i in range(n)]
+    cases = list(zip(EQUATIONS[:n], dtypes, strict=True))
     random.Random(seed).shuffle(cases)
     print("started", flush=True)
     for case in cases:
@@ -103,20 +105,23 @@ def shared(tmp_path_factory):
 
 
 def crowd(folder, n_equations, n_workers, n_killed, seed):
-    """Workers on one cold folder, of which some are killed; every one that is left must succeed."""
+    """Workers on one cold folder, and others that are killed; all who are left must succeed."""
     source = random.Random(seed)
-    code = "import sys, test_processes as t; t.work(int(sys.argv[1]), int(sys.argv[2]))"
-
-    def worker(number):
-        settings = {"EINJIT_CACHE_DIR": folder, "NUMBA_NUM_THREADS": 2}
-        return children.start(code, number, n_equations, **settings)
-
-    workers = [worker(number) for number in range(n_workers)]
+    code = "import sys, test_processes; test_processes.work(*map(int, sys.argv[1:]))"
+    endless = """
+        import itertools, sys, test_processes
+        for shift in itertools.count(int(sys.argv[1])):  # other dtypes: kernels of their own
+            test_processes.work(shift, 50, shift)
+    """
+    settings = {"EINJIT_CACHE_DIR": folder, "NUMBA_NUM_THREADS": 2}
+    workers = [children.start(code, number, n_equations, **settings) for number in range(n_workers)]
     for number in range(n_killed):
-        victim = worker(1000 + number)
+        victim = children.start(endless, 1 + number, **settings)
+        assert victim.stdout.readline() == "started\n"
         time.sleep(source.uniform(0.1, 3))
         victim.kill()
         victim.communicate(timeout=children.TIMEOUT)
+        assert victim.returncode == -9
     for each in workers:
         out, err = children.finish(each, timeout=600)
         assert (out, err) == ("started", "")

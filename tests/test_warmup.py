@@ -1,10 +1,12 @@
 """Warm-up and profiles: what is compiled ahead, what is reported, what processes find later."""
 
 import contextlib
+import importlib.util
 import json
 import logging
 import os
 import sys
+import types
 
 import children
 import numpy as np
@@ -18,6 +20,7 @@ from einjit.kernel.cache import Cache, Entry, disk
 from einjit.profile import read_profile
 from einjit.registry import registry
 
+POSIX = pytest.mark.skipif(os.name != "posix", reason="forks are POSIX's")
 SUBSET = ("i,i->", "ij,jk->ik", "bij,bkj->bik", "ii->i", "ij->j")
 
 
@@ -403,26 +406,109 @@ def test_processes_record_to_one_profile(tmp_path, folder):
     json.loads(path.read_text())
 
 
-def test_a_killed_process_leaves_a_whole_profile(tmp_path, folder):
+@pytest.mark.parametrize("then", ["goes on", "is idle"])
+def test_a_killed_process_leaves_what_it_recorded(tmp_path, folder, then):
+    """All but the calls of the last second: the first twenty are older than three."""
     path = tmp_path / "profile.json"
     code = """
+        import itertools, sys, time
         import numpy as np, einjit
-        n = 1
-        while True:
-            n += 1
+        start = int(sys.argv[1])
+        for n in range(start, start + 20):
             einjit.einsum("i->", np.ones(n, "int8"))
-            if n == 20:
-                print("twenty", flush=True)
+        limit = time.monotonic() + 3
+        for n in itertools.count(start + 20):
+            time.sleep(0.01)
+            if sys.argv[2] == "goes on":
+                einjit.einsum("i->", np.ones(n, "int8"))
+            if time.monotonic() > limit:
+                print("three seconds", flush=True)
+                limit += 60
     """
     children.run(RECORD, 2, EINJIT_CACHE_DIR=folder)
-    for _ in range(4):
-        child = children.start(code, EINJIT_CACHE_DIR=folder, EINJIT_RECORD=path)
-        assert child.stdout.readline() == "twenty\n"
+    for start in (2, 10_002):
+        settings = {"EINJIT_CACHE_DIR": folder, "EINJIT_RECORD": path}
+        child = children.start(code, start, then, **settings)
+        assert child.stdout.readline() == "three seconds\n"
         child.kill()
         child.communicate(timeout=children.TIMEOUT)
-        assert read_profile(path)  # what came in the last second may be lost
+        lengths = {call.operands[0].shape[0] for call in read_profile(path)}
+        assert lengths >= set(range(start, start + 20))
+    assert len([left for left in tmp_path.iterdir() if left.suffix == ".tmp"]) <= 3
     with einjit.record(path):  # no lock is held by the dead
         einjit.einsum("i->", np.ones(3))
+
+
+@POSIX
+def test_a_forked_child_records_its_own_calls(tmp_path, folder):
+    """Also where the parent is just writing: its locks, timer and calls are not the child's."""
+    path = tmp_path / "profile.json"
+    code = """
+        import os, signal, sys, time
+        from pathlib import Path
+        import numpy as np, einjit
+        from einjit import profile
+        recorder, path = profile.recorder, Path(sys.argv[1])
+        with recorder._writing:
+            einjit.einsum("i->", np.ones(2, "int8"))
+            with recorder._lock:
+                child = os.fork()
+            if child == 0:
+                signal.alarm(30)
+                einjit.einsum("i->", np.ones(3, "int8"))
+                while not path.exists():
+                    time.sleep(0.05)
+                os._exit(0)
+            assert os.waitpid(child, 0)[1] == 0
+            print([call.operands[0].shape[0] for call in profile.read_profile(path)])
+    """
+    settings = {"EINJIT_CACHE_DIR": folder, "EINJIT_RECORD": path}
+    assert children.run(code, path, **settings) == "[3]"
+    assert [call.operands[0].shape[0] for call in read_profile(path)] == [3, 2]
+
+
+@POSIX
+def test_a_lock_goes_with_the_writer_though_a_child_has_its_file(tmp_path):
+    path = tmp_path / "profile.json"
+    code = """
+        import os, signal, sys, time
+        from pathlib import Path
+        from einjit.profile import _locked
+        path = Path(sys.argv[1])
+        with _locked(path):
+            child = os.fork()
+            if child == 0:
+                time.sleep(60)
+                os._exit(0)
+        signal.alarm(20)
+        with _locked(path):
+            print("locked again")
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+    """
+    assert children.run(code, path) == "locked again"
+
+
+def test_the_lock_of_windows(tmp_path, monkeypatch):
+    """Which gives up by itself after some seconds: it is asked for again."""
+    asked = []
+
+    def locking(file, mode, n_bytes):
+        asked.append((mode, n_bytes))
+        if len(asked) in (1, 2):
+            raise OSError("resource deadlock avoided")
+
+    windows = types.SimpleNamespace(locking=locking, LK_LOCK="lock", LK_UNLCK="unlock")
+    monkeypatch.setitem(sys.modules, "msvcrt", windows)
+    monkeypatch.setattr(sys, "platform", "win32")
+    spec = importlib.util.spec_from_file_location("profile_on_windows", profile.__file__)
+    module = importlib.util.module_from_spec(spec)
+    monkeypatch.setitem(sys.modules, spec.name, module)
+    spec.loader.exec_module(module)
+    monkeypatch.undo()
+    with module._locked(tmp_path / "profile.json"):
+        assert asked == 3 * [("lock", 1)]
+    assert asked[3:] == [("unlock", 1)]
 
 
 def test_recording_does_not_grow_slower_with_what_is_recorded(tmp_path, folder):
@@ -573,7 +659,7 @@ def test_cache_dir(few, capsys):
 
 
 def test_cache_list(few, capsys):
-    damaged = next(few.files())
+    damaged = next(path for path, entry in few.entries() if entry.key["kind"] == "source")
     damaged.write_bytes(b"")
     facts, text = cache_command(capsys, "list")
     assert facts["files"].keys() == {path.name for path in few.files()}
