@@ -1,67 +1,35 @@
-"""Vectors and tiles of them in registers: what the microkernels and the packing are written in.
+"""What microkernels and packing are written in: vectors and tiles of them in registers.
 
-A `Tile` holds rows × vectors, each vector as many lanes as the target has for the element type.
 Generated source names tiles like any variable; LLVM keeps every vector of them in a register.
 """
 
-from collections.abc import Callable
 from typing import Any
 
 from llvmlite import ir
 from numba.core import cgutils, types
-from numba.core.datamodel import models
-from numba.extending import intrinsic, register_model
+from numba.extending import intrinsic
 
-WORD = ir.IntType(64)
-INDEX = ir.IntType(32)
+from einjit.kernel.lanes import (
+    INDEX,
+    WORD,
+    Builder,
+    Tile,
+    Value,
+    add,
+    joined,
+    load_vector,
+    mask_of,
+    multiply_add,
+    over_rows,
+    part_of,
+    splat,
+    store_rows,
+    transposed,
+    vector_at,
+)
 
 NEAR = 3
 """How near prefetched lines are kept, as LLVM counts: 3 is every cache, 2 from the L2 cache on."""
-
-Builder = Any
-Value = Any
-
-
-class Tile(types.Type):  # type: ignore[misc]
-    """The type of rows × vectors of `lanes` elements; a complex one takes two parts of a vector."""
-
-    def __init__(self, kind: Any, lanes: int, rows: int, vectors: int) -> None:
-        self.kind, self.lanes, self.rows, self.vectors = kind, lanes, rows, vectors
-        super().__init__(name=f"Tile({kind}, {lanes}, {rows}, {vectors})")
-
-    @property
-    def parts(self) -> int:
-        """Parts of an element."""
-        return 2 if isinstance(self.kind, types.Complex) else 1
-
-    @property
-    def vector(self) -> Any:
-        """LLVM's type of one vector."""
-        return ir.VectorType(_part(self.kind), self.lanes * self.parts)
-
-    @property
-    def align(self) -> int:
-        """Bytes that vectors in memory are aligned to: those of a part."""
-        return int(self.kind.bitwidth) // 8 // self.parts
-
-    def position(self, row: int, vector: int) -> int:
-        """Where a vector lies in the tile."""
-        return row * self.vectors + vector
-
-
-@register_model(Tile)
-class _TileModel(models.PrimitiveModel):  # type: ignore[misc]
-    def __init__(self, manager: Any, tile: Tile) -> None:
-        super().__init__(manager, tile, ir.ArrayType(tile.vector, tile.rows * tile.vectors))
-
-
-def _part(kind: Any) -> Any:
-    """LLVM's type of an element's parts."""
-    if isinstance(kind, types.Complex):
-        kind = kind.underlying_float
-    if isinstance(kind, types.Float):
-        return ir.DoubleType() if kind.bitwidth == 64 else ir.FloatType()
-    return ir.IntType(kind.bitwidth)
 
 
 @intrinsic(prefer_literal=True)
@@ -73,7 +41,7 @@ def load(typingctx: Any, place: Any, at: Any, vectors: Any, lanes: Any) -> Any:
         row = ir.Constant(context.get_value_type(tile), ir.Undefined)
         first = builder.gep(args[0], [args[1]])
         for v in range(tile.vectors):
-            row = builder.insert_value(row, _load(builder, tile, first, v), v)
+            row = builder.insert_value(row, load_vector(builder, tile, first, v), v)
         return row
 
     return tile(place, types.intp, vectors, lanes), emit
@@ -88,9 +56,9 @@ def load_first(typingctx: Any, place: Any, at: Any, vectors: Any, n: Any, lanes:
     def emit(context: Any, builder: Builder, signature: Any, args: Any) -> Value:
         row = ir.Constant(context.get_value_type(tile), ir.Undefined)
         first = builder.gep(args[0], [args[1]])
-        mask = _mask(builder, tile, args[3])
+        mask = mask_of(builder, tile, args[3])
         for v in range(tile.vectors):
-            row = builder.insert_value(row, _load(builder, tile, first, v, mask), v)
+            row = builder.insert_value(row, load_vector(builder, tile, first, v, mask), v)
         return row
 
     return tile(place, types.intp, vectors, types.intp, lanes), emit
@@ -130,15 +98,15 @@ def product(
             phi.add_incoming(start, before)
         for total in sums:
             total.add_incoming(ir.Constant(tile.vector, None), before)
-        loaded = [_load(builder, tile, vectors_at, v) for v in range(tile.vectors)]
+        loaded = [load_vector(builder, tile, vectors_at, v) for v in range(tile.vectors)]
         place = factors
         made: list[Value] = []
         for r in range(tile.rows):
             for part in range(tile.parts):
-                value = builder.load(_part_of(builder, tile, place, part))
-                factor = _splat(builder, value, tile.vector.count)
+                value = builder.load(part_of(builder, tile, place, part))
+                factor = splat(builder, value, tile.vector.count)
                 for vector in loaded:
-                    made.append(_multiply_add(builder, factor, vector, sums[len(made)]))
+                    made.append(multiply_add(builder, factor, vector, sums[len(made)]))
             if r + 1 < tile.rows:
                 place = builder.gep(place, [row])
         after = builder.add(k, single)
@@ -154,7 +122,7 @@ def product(
             for v in range(tile.vectors):
                 first = r * tile.vectors * tile.parts + v
                 parts = made[first : first + tile.vectors * tile.parts : tile.vectors]
-                whole = _joined(builder, parts)
+                whole = joined(builder, parts)
                 result = builder.insert_value(result, whole, tile.position(r, v))
         return result
 
@@ -170,21 +138,21 @@ def update(
     last vector only the first `last` elements, where it has more."""
 
     def emit(context: Any, builder: Builder, signature: Any, args: Any) -> Value:
-        mask = _mask(builder, tile, args[4])
+        mask = mask_of(builder, tile, args[4])
 
         def plus(vector: Value, place: Value, v: int) -> Value:
-            return _add(builder, vector, _load(builder, tile, place, v, mask))
+            return add(builder, vector, load_vector(builder, tile, place, v, mask))
 
         total = cgutils.alloca_once_value(builder, args[0])
         with builder.if_then(builder.icmp_signed("!=", args[5], ir.Constant(WORD, 0))):
-            builder.store(_over_rows(builder, tile, args, plus), total)
+            builder.store(over_rows(builder, tile, args, plus), total)
         rows = [builder.load(total), *args[1:]]
         whole = builder.icmp_signed(">=", args[4], ir.Constant(WORD, tile.lanes))
         with builder.if_else(whole) as (then, otherwise):
             with then:
-                _store_rows(builder, tile, rows, None)
+                store_rows(builder, tile, rows, None)
             with otherwise:
-                _store_rows(builder, tile, rows, mask)
+                store_rows(builder, tile, rows, mask)
         return context.get_dummy_value()
 
     return types.void(tile, place, *(types.intp,) * 4), emit
@@ -211,7 +179,7 @@ def store(typingctx: Any, tile: Any, place: Any, at: Any) -> Any:
     """Write a tile of one row from `place[at]` on."""
 
     def emit(context: Any, builder: Builder, signature: Any, args: Any) -> Value:
-        _store_rows(builder, tile, args, None)
+        store_rows(builder, tile, args, None)
         return context.get_dummy_value()
 
     return types.void(tile, place, types.intp), emit
@@ -222,7 +190,7 @@ def store_first(typingctx: Any, tile: Any, place: Any, at: Any, n: Any) -> Any:
     """The same, of the last vector only its first `n` elements."""
 
     def emit(context: Any, builder: Builder, signature: Any, args: Any) -> Value:
-        _store_rows(builder, tile, args, _mask(builder, tile, args[3]))
+        store_rows(builder, tile, args, mask_of(builder, tile, args[3]))
         return context.get_dummy_value()
 
     return types.void(tile, place, types.intp, types.intp), emit
@@ -248,169 +216,15 @@ def transpose(
         place = builder.gep(source, [from_])
         rows = []
         for i in range(tile.lanes):
-            rows.append(_load(builder, tile, place, 0))
+            rows.append(load_vector(builder, tile, place, 0))
             if i + 1 < tile.lanes:
                 place = builder.gep(place, [stride])
         place = builder.gep(target, [at])
-        for i, row in enumerate(_transposed(builder, rows, tile)):
-            builder.store(row, _vector_at(builder, tile, place, 0), align=tile.align)
+        for i, row in enumerate(transposed(builder, rows, tile)):
+            builder.store(row, vector_at(builder, tile, place, 0), align=tile.align)
             if i + 1 < tile.lanes:
                 place = builder.gep(place, [to_stride])
         return context.get_dummy_value()
 
     words = (types.intp, types.intp)
     return types.void(to, *words, source, *words, lanes), emit
-
-
-# ---------------------------------------------------------------- LLVM
-
-
-def _over_rows(
-    builder: Builder, tile: Tile, args: Any, change: Callable[[Value, Value, int], Value]
-) -> Value:
-    """A tile whose vectors are `change(vector, the row's place, vector's number)`."""
-    made = args[0]
-    place = builder.gep(args[1], [args[2]])
-    for r in range(tile.rows):
-        for v in range(tile.vectors):
-            p = tile.position(r, v)
-            made = builder.insert_value(made, change(builder.extract_value(made, p), place, v), p)
-        if r + 1 < tile.rows:
-            place = builder.gep(place, [args[3]])
-    return made
-
-
-def _store_rows(builder: Builder, tile: Tile, args: Any, mask: Value | None) -> None:
-    """Write a tile's rows; the last vector of each under a mask if there is one."""
-
-    def write(vector: Value, place: Value, v: int) -> Value:
-        where, align = _vector_at(builder, tile, place, v), tile.align
-        if mask is None or v + 1 < tile.vectors:
-            builder.store(vector, where, align=align)
-        else:
-            function = _masked(builder, "store", tile)
-            builder.call(function, [vector, where, ir.Constant(INDEX, align), mask])
-        return vector
-
-    _over_rows(builder, tile, args, write)
-
-
-def _vector_at(builder: Builder, tile: Tile, place: Value, number: int) -> Value:
-    """The address of a row's vector of this number."""
-    if number:
-        place = builder.gep(place, [ir.Constant(WORD, number * tile.lanes)])
-    return builder.bitcast(place, tile.vector.as_pointer())
-
-
-def _load(
-    builder: Builder, tile: Tile, place: Value, number: int, mask: Value | None = None
-) -> Value:
-    """A row's vector of this number; the last one under a mask if there is one."""
-    where = _vector_at(builder, tile, place, number)
-    if mask is None or number + 1 < tile.vectors:
-        return builder.load(where, align=tile.align)
-    align, zero = ir.Constant(INDEX, tile.align), ir.Constant(tile.vector, None)
-    return builder.call(_masked(builder, "load", tile), [where, align, mask, zero])
-
-
-def _mask(builder: Builder, tile: Tile, n: Value) -> Value:
-    """The first `n` elements of a vector."""
-    lanes = tile.lanes * tile.parts
-    numbers = ir.Constant(ir.VectorType(INDEX, lanes), [i // tile.parts for i in range(lanes)])
-    limit = _splat(builder, builder.trunc(n, INDEX), lanes)
-    return builder.icmp_signed("<", numbers, limit)
-
-
-def _masked(builder: Builder, what: str, tile: Tile) -> Value:
-    vector = tile.vector
-    mask, pointer = ir.VectorType(ir.IntType(1), vector.count), vector.as_pointer()
-    name = f"llvm.masked.{what}.v{vector.count}{_suffix(vector.element)}.p0"
-    if what == "load":
-        kind = ir.FunctionType(vector, [pointer, INDEX, mask, vector])
-    else:
-        kind = ir.FunctionType(ir.VoidType(), [vector, pointer, INDEX, mask])
-    return cgutils.get_or_insert_function(builder.module, kind, name)
-
-
-def _suffix(element: Any) -> str:
-    """How LLVM's names of functions write a type."""
-    if isinstance(element, ir.IntType):
-        return f"i{element.width}"
-    return "f64" if isinstance(element, ir.DoubleType) else "f32"
-
-
-def _part_of(builder: Builder, tile: Tile, place: Value, part: int) -> Value:
-    """The address of an element's part."""
-    if tile.parts == 1:
-        return place
-    place = builder.bitcast(place, tile.vector.element.as_pointer())
-    return builder.gep(place, [ir.Constant(WORD, part)])
-
-
-def _joined(builder: Builder, parts: list[Value]) -> Value:
-    """The sums of products, out of those with each part of the factors.
-
-    A complex factor's real part times (re, im), and its imaginary part times the same: the second
-    is turned by i, to (-im, re), and added.
-    """
-    if len(parts) == 1:
-        return parts[0]
-    real, imaginary = parts
-    lanes = real.type.count
-    turned = _shuffled(builder, imaginary, imaginary, [i ^ 1 for i in range(lanes)])
-    signs = ir.Constant(real.type, [-1.0 if i % 2 == 0 else 1.0 for i in range(lanes)])
-    return _multiply_add(builder, signs, turned, real)
-
-
-def _splat(builder: Builder, value: Value, lanes: int) -> Value:
-    vector = ir.Constant(ir.VectorType(value.type, lanes), ir.Undefined)
-    vector = builder.insert_element(vector, value, ir.Constant(INDEX, 0))
-    return _shuffled(builder, vector, vector, [0] * lanes)
-
-
-def _shuffled(builder: Builder, one: Value, two: Value, lanes: list[int]) -> Value:
-    numbers = ir.Constant(ir.VectorType(INDEX, len(lanes)), lanes)
-    return builder.shuffle_vector(one, two, numbers)
-
-
-def _is_float(vector: Value) -> bool:
-    return isinstance(vector.type.element, ir.FloatType | ir.DoubleType)
-
-
-def _add(builder: Builder, one: Value, two: Value) -> Value:
-    return builder.fadd(one, two) if _is_float(one) else builder.add(one, two)
-
-
-def _multiply_add(builder: Builder, one: Value, two: Value, total: Value) -> Value:
-    if _is_float(one):
-        kind = one.type
-        name = f"llvm.fma.v{kind.count}{_suffix(kind.element)}"
-        function = cgutils.get_or_insert_function(
-            builder.module, ir.FunctionType(kind, [kind] * 3), name
-        )
-        return builder.call(function, [one, two, total])
-    return builder.add(total, builder.mul(one, two))
-
-
-def _transposed(builder: Builder, rows: list[Value], tile: Tile) -> list[Value]:
-    """The rows of the transposed block: in each round, halves of growing size change places."""
-    width = 1
-    while width < tile.lanes:
-        low, high = [], []
-        for i in range(tile.lanes):
-            turn = (i // width) % 2
-            low.append(i - width + tile.lanes if turn else i)
-            high.append(i + tile.lanes if turn else i + width)
-        low, high = (
-            [i * tile.parts + part for i in lanes for part in range(tile.parts)]
-            for lanes in (low, high)
-        )
-        made = list(rows)
-        for i in range(tile.lanes):
-            if not i & width:
-                one, two = rows[i], rows[i | width]
-                made[i] = _shuffled(builder, one, two, low)
-                made[i | width] = _shuffled(builder, one, two, high)
-        rows = made
-        width *= 2
-    return rows

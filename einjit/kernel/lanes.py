@@ -1,0 +1,214 @@
+"""Tiles of vectors in registers, and their instructions as LLVM has them.
+
+A `Tile` holds rows × vectors, each vector as many lanes as the target has for the element type.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+from llvmlite import ir
+from numba.core import cgutils, types
+from numba.core.datamodel import models
+from numba.extending import register_model
+
+WORD = ir.IntType(64)
+INDEX = ir.IntType(32)
+
+Builder = Any
+Value = Any
+
+
+class Tile(types.Type):  # type: ignore[misc]
+    """The type of rows × vectors of `lanes` elements; a complex one takes two parts of a vector."""
+
+    def __init__(self, kind: Any, lanes: int, rows: int, vectors: int) -> None:
+        self.kind, self.lanes, self.rows, self.vectors = kind, lanes, rows, vectors
+        super().__init__(name=f"Tile({kind}, {lanes}, {rows}, {vectors})")
+
+    @property
+    def parts(self) -> int:
+        """Parts of an element."""
+        return 2 if isinstance(self.kind, types.Complex) else 1
+
+    @property
+    def vector(self) -> Any:
+        """LLVM's type of one vector."""
+        return ir.VectorType(_part(self.kind), self.lanes * self.parts)
+
+    @property
+    def align(self) -> int:
+        """Bytes that vectors in memory are aligned to: those of a part."""
+        return int(self.kind.bitwidth) // 8 // self.parts
+
+    def position(self, row: int, vector: int) -> int:
+        """Where a vector lies in the tile."""
+        return row * self.vectors + vector
+
+
+@register_model(Tile)
+class _TileModel(models.PrimitiveModel):  # type: ignore[misc]
+    def __init__(self, manager: Any, tile: Tile) -> None:
+        super().__init__(manager, tile, ir.ArrayType(tile.vector, tile.rows * tile.vectors))
+
+
+def _part(kind: Any) -> Any:
+    """LLVM's type of an element's parts."""
+    if isinstance(kind, types.Complex):
+        kind = kind.underlying_float
+    if isinstance(kind, types.Float):
+        return ir.DoubleType() if kind.bitwidth == 64 else ir.FloatType()
+    return ir.IntType(kind.bitwidth)
+
+
+def over_rows(
+    builder: Builder, tile: Tile, args: Any, change: Callable[[Value, Value, int], Value]
+) -> Value:
+    """A tile whose vectors are `change(vector, the row's place, vector's number)`."""
+    made = args[0]
+    place = builder.gep(args[1], [args[2]])
+    for r in range(tile.rows):
+        for v in range(tile.vectors):
+            p = tile.position(r, v)
+            made = builder.insert_value(made, change(builder.extract_value(made, p), place, v), p)
+        if r + 1 < tile.rows:
+            place = builder.gep(place, [args[3]])
+    return made
+
+
+def store_rows(builder: Builder, tile: Tile, args: Any, mask: Value | None) -> None:
+    """Write a tile's rows; the last vector of each under a mask if there is one."""
+
+    def write(vector: Value, place: Value, v: int) -> Value:
+        where, align = vector_at(builder, tile, place, v), tile.align
+        if mask is None or v + 1 < tile.vectors:
+            builder.store(vector, where, align=align)
+        else:
+            function = _masked(builder, "store", tile)
+            builder.call(function, [vector, where, ir.Constant(INDEX, align), mask])
+        return vector
+
+    over_rows(builder, tile, args, write)
+
+
+def vector_at(builder: Builder, tile: Tile, place: Value, number: int) -> Value:
+    """The address of a row's vector of this number."""
+    if number:
+        place = builder.gep(place, [ir.Constant(WORD, number * tile.lanes)])
+    return builder.bitcast(place, tile.vector.as_pointer())
+
+
+def load_vector(
+    builder: Builder, tile: Tile, place: Value, number: int, mask: Value | None = None
+) -> Value:
+    """A row's vector of this number; the last one under a mask if there is one."""
+    where = vector_at(builder, tile, place, number)
+    if mask is None or number + 1 < tile.vectors:
+        return builder.load(where, align=tile.align)
+    align, zero = ir.Constant(INDEX, tile.align), ir.Constant(tile.vector, None)
+    return builder.call(_masked(builder, "load", tile), [where, align, mask, zero])
+
+
+def mask_of(builder: Builder, tile: Tile, n: Value) -> Value:
+    """The first `n` elements of a vector."""
+    lanes = tile.lanes * tile.parts
+    numbers = ir.Constant(ir.VectorType(INDEX, lanes), [i // tile.parts for i in range(lanes)])
+    limit = splat(builder, builder.trunc(n, INDEX), lanes)
+    return builder.icmp_signed("<", numbers, limit)
+
+
+def _masked(builder: Builder, what: str, tile: Tile) -> Value:
+    vector = tile.vector
+    mask, pointer = ir.VectorType(ir.IntType(1), vector.count), vector.as_pointer()
+    name = f"llvm.masked.{what}.v{vector.count}{_suffix(vector.element)}.p0"
+    if what == "load":
+        kind = ir.FunctionType(vector, [pointer, INDEX, mask, vector])
+    else:
+        kind = ir.FunctionType(ir.VoidType(), [vector, pointer, INDEX, mask])
+    return cgutils.get_or_insert_function(builder.module, kind, name)
+
+
+def _suffix(element: Any) -> str:
+    """How LLVM's names of functions write a type."""
+    if isinstance(element, ir.IntType):
+        return f"i{element.width}"
+    return "f64" if isinstance(element, ir.DoubleType) else "f32"
+
+
+def part_of(builder: Builder, tile: Tile, place: Value, part: int) -> Value:
+    """The address of an element's part."""
+    if tile.parts == 1:
+        return place
+    place = builder.bitcast(place, tile.vector.element.as_pointer())
+    return builder.gep(place, [ir.Constant(WORD, part)])
+
+
+def joined(builder: Builder, parts: list[Value]) -> Value:
+    """The sums of products, out of those with each part of the factors.
+
+    A complex factor's real part times (re, im), and its imaginary part times the same: the second
+    is turned by i, to (-im, re), and added.
+    """
+    if len(parts) == 1:
+        return parts[0]
+    real, imaginary = parts
+    lanes = real.type.count
+    turned = _shuffled(builder, imaginary, imaginary, [i ^ 1 for i in range(lanes)])
+    signs = ir.Constant(real.type, [-1.0 if i % 2 == 0 else 1.0 for i in range(lanes)])
+    return multiply_add(builder, signs, turned, real)
+
+
+def splat(builder: Builder, value: Value, lanes: int) -> Value:
+    """A vector of one value in every lane."""
+    vector = ir.Constant(ir.VectorType(value.type, lanes), ir.Undefined)
+    vector = builder.insert_element(vector, value, ir.Constant(INDEX, 0))
+    return _shuffled(builder, vector, vector, [0] * lanes)
+
+
+def _shuffled(builder: Builder, one: Value, two: Value, lanes: list[int]) -> Value:
+    numbers = ir.Constant(ir.VectorType(INDEX, len(lanes)), lanes)
+    return builder.shuffle_vector(one, two, numbers)
+
+
+def _is_float(vector: Value) -> bool:
+    return isinstance(vector.type.element, ir.FloatType | ir.DoubleType)
+
+
+def add(builder: Builder, one: Value, two: Value) -> Value:
+    """The sum of two vectors."""
+    return builder.fadd(one, two) if _is_float(one) else builder.add(one, two)
+
+
+def multiply_add(builder: Builder, one: Value, two: Value, total: Value) -> Value:
+    """Product and sum of vectors, floats rounded once; integers wrap around."""
+    if _is_float(one):
+        kind = one.type
+        name = f"llvm.fma.v{kind.count}{_suffix(kind.element)}"
+        function = cgutils.get_or_insert_function(
+            builder.module, ir.FunctionType(kind, [kind] * 3), name
+        )
+        return builder.call(function, [one, two, total])
+    return builder.add(total, builder.mul(one, two))
+
+
+def transposed(builder: Builder, rows: list[Value], tile: Tile) -> list[Value]:
+    """The rows of the transposed block: in each round, halves of growing size change places."""
+    width = 1
+    while width < tile.lanes:
+        low, high = [], []
+        for i in range(tile.lanes):
+            turn = (i // width) % 2
+            low.append(i - width + tile.lanes if turn else i)
+            high.append(i + tile.lanes if turn else i + width)
+        low, high = (
+            [i * tile.parts + part for i in lanes for part in range(tile.parts)]
+            for lanes in (low, high)
+        )
+        made = list(rows)
+        for i in range(tile.lanes):
+            if not i & width:
+                one, two = rows[i], rows[i | width]
+                made[i] = _shuffled(builder, one, two, low)
+                made[i | width] = _shuffled(builder, one, two, high)
+        rows = made
+        width *= 2
+    return rows
