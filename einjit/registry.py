@@ -18,12 +18,13 @@ from einjit.errors import SubscriptsError
 from einjit.plan.nest import Nest
 from einjit.plan.packed import Macrokernel, Move, Packed
 from einjit.plan.plan import Plan
-from einjit.settings import logger
+from einjit.settings import logger, settings
 from einjit.source.module import Structure, write_source
 
 if TYPE_CHECKING:
     from einjit.kernel.build import Kernel
     from einjit.kernel.native import Native
+    from einjit.kernel.plain import PlainNative
 
 KERNELS = 4096
 """Kernels kept; the least recently used leaves first."""
@@ -53,7 +54,7 @@ class Registry:
         self._shared: dict[Macrokernel | Move, Kernel] = {}
         self._uses: dict[Hashable, tuple[Equation, list[Nest | Packed]]] = {}
         self._lock = threading.RLock()
-        self._native: Native | None = None
+        self._native: Native | PlainNative | None = None
         self._counts: Counter[str] = Counter()
         self._fallbacks: Counter[str] = Counter()
         self._seconds = 0.0
@@ -141,15 +142,16 @@ class Registry:
         return all(is_cached(write_source(part)) for part in (nest, *nest.needs))
 
     @property
-    def native(self) -> "Native":
+    def native(self) -> "Native | PlainNative":
         """The compiled functions of the hot path; the first access compiles them."""
         if self._native is None:
             with self._lock:  # the imports too: a fork must not come into one of them
                 from einjit.kernel.native import Native
                 from einjit.kernel.parallel import Threads
+                from einjit.kernel.plain import PlainNative
 
                 if self._native is None:
-                    native = Native(self._calls)
+                    native = (PlainNative if settings.plain else Native)(self._calls)
                     self._threads = Threads(native, self._lock)
                     self._native, self.find = native, native.find
         return self._native

@@ -20,7 +20,7 @@ ROOM = SCRATCH + SLOT_HEADER
 
 class Arena:
     """`words` tell compiled code where the slots are: their number, the first one's address, and
-    the bytes from one to the next."""
+    the bytes from one to the next; `room` is all of them."""
 
     def __init__(self) -> None:
         n = 2 * cores() + 8  # a thread that finds none free waits for one
@@ -29,7 +29,7 @@ class Arena:
         self._memory = mmap.mmap(-1, n * ROOM, **({"flags": flags} if flags else {}))
         if hasattr(mmap, "MADV_HUGEPAGE"):
             self._memory.madvise(mmap.MADV_HUGEPAGE)
-        room = np.frombuffer(self._memory, np.intp)
+        self.room = room = np.frombuffer(self._memory, np.intp)
         self._locks = room[:: ROOM // room.itemsize]
         self.words = np.array([n, room.ctypes.data, ROOM], np.intp)
         self.address: int = self.words.ctypes.data
