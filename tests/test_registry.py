@@ -369,7 +369,7 @@ def test_a_failing_compile_leaves_nothing_behind(registry, monkeypatch):
     assert registry.native  # compiled before the compiler fails
     before = set(sys.modules), set(linecache.cache)
     with monkeypatch.context() as patch:
-        patch.setattr(compiler, "_compiled", fail)
+        patch.setattr(compiler, "compile_loops", fail)
         for _ in range(2):
             with pytest.raises(RuntimeError, match="no compiler today"):
                 api.einsum("i->", a)
@@ -390,7 +390,7 @@ def test_a_failing_compile_does_not_keep_the_lock(registry, monkeypatch):
 
     assert registry.native
     with monkeypatch.context() as patch:
-        patch.setattr(compiler, "_compiled", fail)
+        patch.setattr(compiler, "compile_loops", fail)
         with pytest.raises(RuntimeError):
             api.einsum("i->", vector("uint32"))
     in_threads(2, lambda number: api.einsum("i->", vector("uint32")))

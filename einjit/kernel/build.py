@@ -113,7 +113,7 @@ def environment() -> Key:
     name, features = cpu()
     return {
         "codegen": CODEGEN,
-        "primitives": _digest("intrinsics", "memory", "lanes", "vectors", "compile"),
+        "primitives": _digest("intrinsics", "memory", "lanes", "vectors", "context", "compile"),
         "python": sys.implementation.cache_tag,
         "system": f"{sys.platform} {platform.machine()}",
         "numba": _version("numba"),

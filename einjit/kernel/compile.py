@@ -12,25 +12,11 @@ from typing import Any
 
 from numba import cfunc, njit
 from numba.core import types
-from numba.core.codegen import JITCodeLibrary, JITCPUCodegen
-from numba.core.compiler import Compiler, CompilerBase
 from numba.core.compiler_lock import global_compiler_lock
-from numba.core.compiler_machinery import PassManager
 from numba.core.registry import cpu_target
-from numba.core.typed_passes import (
-    NativeLowering,
-    NoPythonBackend,
-    NopythonTypeInference,
-    PreLowerStripPhis,
-)
-from numba.core.untyped_passes import (
-    FixupArgs,
-    IRProcessing,
-    ReconstructSSA,
-    TranslateByteCode,
-)
 
 from einjit.kernel import hot
+from einjit.kernel.context import Generic, Loops, compile_loops
 from einjit.kernel.load import Code, needs_of
 from einjit.kernel.memory import get_num_threads, set_num_threads
 from einjit.kernel.modules import enter, module_of
@@ -77,86 +63,8 @@ with _blas_is_there():
     importlib.import_module("numba.np.arraymath")
 
 
-class Loops(CompilerBase):  # type: ignore[misc]
-    """numba's pipeline without the passes that loops over pointers have no use for: closures,
-    rewrites, inlining, parallel analysis. It takes a sixth off the time of a kernel."""
-
-    def define_pipelines(self) -> list[PassManager]:
-        """One pipeline: bytecode, types, LLVM."""
-        manager = PassManager("loops")
-        for stage in (
-            TranslateByteCode,
-            FixupArgs,
-            IRProcessing,
-            ReconstructSSA,
-            NopythonTypeInference,
-            PreLowerStripPhis,
-            NativeLowering,
-            NoPythonBackend,
-        ):
-            manager.add_pass(stage, stage.__name__)
-        manager.finalize()
-        return [manager]
-
-
 AROUND_KERNELS = {"opt": 1, "loop_vectorize": False, "slp_vectorize": False}
 """The optimiser's effort for loops that only call kernels."""
-
-
-class Library(JITCodeLibrary):  # type: ignore[misc]
-    """Code that LLVM optimises once. numba does so three times, to drop reference counts between,
-    which loops over pointers have none of; it takes a seventh off the time of a kernel."""
-
-    def _optimize_functions(self, module: Any) -> None:
-        module.data_layout = self._codegen._data_layout
-
-    def _optimize_final_module(self) -> None:
-        passes, builder = self._codegen._module_pass_manager(**self._codegen.effort)
-        passes.run(self._final_module, builder)
-
-
-class Native(JITCPUCodegen):  # type: ignore[misc]
-    """numba's code generator for this CPU, with libraries of our own."""
-
-    _library_class = Library
-
-    def __init__(self, name: str) -> None:
-        super().__init__(name)
-        self.effort: dict[str, Any] = {}
-
-
-class Generic(Native):
-    """The same for all CPUs of the architecture."""
-
-    def _get_host_cpu_name(self) -> str:
-        return "generic"
-
-    def _get_host_cpu_features(self) -> str:
-        return ""
-
-
-@functools.cache
-def _codegen(kind: type[Native]) -> tuple[Native, dict[Any, Any]]:
-    """A code generator, and the functions that numba compiles with it for its own needs."""
-    return kind(f"einjit.{kind.__name__}"), {}
-
-
-@contextlib.contextmanager
-def _for_target(**effort: Any) -> Iterator[None]:
-    """Compile for the CPU that the settings name, with such an effort.
-
-    numba has one code generator, which the user's own functions go on to use: it stays aside.
-    """
-    with global_compiler_lock:  # nobody else compiles meanwhile
-        context = cpu_target.target_context
-        users = context._internal_codegen, context.cached_internal_func
-        own = _codegen(Generic if settings.cpu == "generic" else Native)
-        own[0].effort = effort
-        context._internal_codegen, context.cached_internal_func = own
-        try:
-            yield
-        finally:
-            context._internal_codegen, context.cached_internal_func = users
 
 
 def compile_nest(source: Source, fastmath: Sequence[str]) -> Code:
@@ -165,37 +73,61 @@ def compile_nest(source: Source, fastmath: Sequence[str]) -> Code:
     arguments = getattr(source.nest, "arguments", ())
     signature = types.void(*[types.intp] * len(arguments)) if arguments else NEST
     effort = AROUND_KERNELS if isinstance(source.nest, Packed) else {}
-    with _for_target(**effort):
-        code = _compiled(module.contract, signature, set(fastmath), Loops)
+    code = _code(*compile_loops(module.contract, signature, set(fastmath), effort))
     enter(module, source.text)  # once it has compiled
     return code
 
 
-@_for_target()
 def compile_hot(name: str) -> Code:
     """A function of the module `hot`; the parallel loop is compiled by numba's parallel backend."""
-    if name != "drive":
-        return _compiled(getattr(hot, name), BUILTIN, pipeline=Loops)
-    parallel = njit(LOOP, parallel=True, error_model="numpy")(hot.drive)
+    with _for_target():
+        if name != "drive":
+            return _compiled(getattr(hot, name), BUILTIN, pipeline_class=Loops)
+        parallel = njit(LOOP, parallel=True, error_model="numpy")(hot.drive)
 
-    def enter(kernel, tiles, chunk, operands, sizes, n_threads):  # type: ignore[no-untyped-def]
-        before = get_num_threads()  # the user's own parallel functions keep their number
-        set_num_threads(n_threads)
-        parallel(kernel, tiles, chunk, operands, sizes)
-        set_num_threads(before)
+        def enter(kernel, tiles, chunk, operands, sizes, n_threads):  # type: ignore[no-untyped-def]
+            before = get_num_threads()  # the user's own parallel functions keep their number
+            set_num_threads(n_threads)
+            parallel(kernel, tiles, chunk, operands, sizes)
+            set_num_threads(before)
 
-    return _compiled(enter, DRIVER)
+        return _compiled(enter, DRIVER)
 
 
-def _compiled(
-    function: Any, signature: Any, fastmath: Any = False, pipeline: Any = Compiler
-) -> Code:
+def _compiled(function: Any, signature: Any, **options: Any) -> Code:
+    compiled = cfunc(signature, error_model="numpy", **options)(function)
+    return _code(compiled._library, compiled.native_name)
+
+
+@functools.cache
+def _generic() -> Generic:
+    return Generic("einjit.drive")
+
+
+@contextlib.contextmanager
+def _for_target() -> Iterator[None]:
+    """Compile for the CPU that the settings name.
+
+    numba has one code generator, for this CPU, which the user's own functions go on to use. With it
+    stay aside the functions that numba has compiled for its own needs.
+    """
+    if settings.cpu != "generic":
+        yield
+        return
+    with global_compiler_lock:  # nobody else compiles meanwhile
+        context = cpu_target.target_context
+        native = context._internal_codegen, context.cached_internal_func
+        context._internal_codegen, context.cached_internal_func = _generic(), {}
+        try:
+            yield
+        finally:
+            context._internal_codegen, context.cached_internal_func = native
+
+
+def _code(library: Any, symbol: str) -> Code:
     """A function with the C calling convention, as an object file."""
-    options = {"fastmath": fastmath, "error_model": "numpy", "pipeline_class": pipeline}
-    compiled = cfunc(signature, **options)(function)
-    library = compiled._library
     module = library._final_module
     declared = [f.name for f in module.functions if f.is_declaration]
     declared += [v.name for v in module.global_variables if v.is_declaration]
-    code = bytes(library._get_compiled_object())
-    return Code(code, compiled.native_name, needs_of(declared))
+    library.get_pointer_to_function(symbol)  # LLVM writes the object file
+    return Code(bytes(library._get_compiled_object()), symbol, needs_of(declared))
