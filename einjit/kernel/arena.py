@@ -26,11 +26,13 @@ class Arena:
         n = 2 * cores() + 8  # a thread that finds none free waits for one
         # A child gets a copy: it must not write into what its parent computes with.
         flags = getattr(mmap, "MAP_PRIVATE", 0) | getattr(mmap, "MAP_ANONYMOUS", 0)
-        self._memory = mmap.mmap(-1, n * ROOM, **({"flags": flags} if flags else {}))
+        # Vectors are read past the end of a short row, and so of the last slot's last one.
+        size = n * ROOM + mmap.PAGESIZE
+        self._memory = mmap.mmap(-1, size, **({"flags": flags} if flags else {}))
         if hasattr(mmap, "MADV_HUGEPAGE"):
             self._memory.madvise(mmap.MADV_HUGEPAGE)
         room = np.frombuffer(self._memory, np.intp)
-        self._locks = room[:: ROOM // room.itemsize]
+        self._locks = room[: n * ROOM // room.itemsize : ROOM // room.itemsize]
         self.words = np.array([n, room.ctypes.data, ROOM], np.intp)
         self.address: int = self.words.ctypes.data
         if hasattr(os, "register_at_fork"):

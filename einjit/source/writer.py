@@ -60,6 +60,11 @@ class Writer:
         self.line("    ),")
         self.line(")")
 
+    @property
+    def room(self) -> int:
+        """Characters that the next line has."""
+        return WIDTH - 4 * self.depth
+
     def drop_unused(self) -> None:
         """Leave out assignments to names that nothing reads, and what only those read."""
         kept: list[str] = []

@@ -26,24 +26,15 @@ def contract(first, last, operands, sizes):
     A_b = sizes[3]
     B_b = sizes[4]
     C_a = sizes[5]
-    total = scratch(256, complex64)  # sums of a strip, in the L1 cache
-    part = scratch(256, complex64)  # and of one block of terms
+    total = scratch(2048, complex64)  # sums of a strip, in the L1 cache
     for a in range(first, last):  # free, parallel: a tile each
-        for low in range(0, n_c, 256):  # strips of c
-            high = minimum(n_c, low + 256)
+        for low in range(0, n_c, 2048):  # strips of c
+            high = minimum(n_c, low + 2048)
             for c in range(high - low):
                 total[c] = complex64(0)
-                part[c] = complex64(0)
-            terms = 0
             for b in range(n_b):  # contracted
                 hoisted_1 = A[a * A_a + b * A_b]
                 for c in range(low, high):  # free, innermost
-                    part[c - low] = part[c - low] + times(hoisted_1, B[b * B_b + c])
-                terms += 1
-                if terms >= 256:
-                    for c in range(high - low):
-                        total[c] = total[c] + part[c]
-                        part[c] = complex64(0)
-                    terms = 0
+                    total[c - low] = total[c - low] + times(hoisted_1, B[b * B_b + c])
             for c in range(low, high):
-                C[a * C_a + c] = total[c - low] + part[c - low]
+                C[a * C_a + c] = total[c - low]

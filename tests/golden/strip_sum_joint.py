@@ -50,15 +50,12 @@ def contract(first, last, operands, sizes):
     B_g = sizes[21]
     B_h = sizes[22]
     C_a = sizes[23]
-    total = scratch(256, float64)  # sums of a strip, in the L1 cache
-    part = scratch(256, float64)  # and of one block of terms
+    total = scratch(2048, float64)  # sums of a strip, in the L1 cache
     for a in range(first, last):  # free, parallel: a tile each
-        for low in range(0, n_i, 256):  # strips of i
-            high = minimum(n_i, low + 256)
+        for low in range(0, n_i, 2048):  # strips of i
+            high = minimum(n_i, low + 2048)
             for i in range(high - low):
                 total[i] = float64(0)
-                part[i] = float64(0)
-            terms = 0
             for joint in range(n_b * n_c * n_d):  # contracted, jointly
                 d = joint % n_d
                 rest = joint // n_d
@@ -74,12 +71,6 @@ def contract(first, last, operands, sizes):
                                 for i in range(low, high):  # free, innermost
                                     at_B = b * B_b + c * B_c + d * B_d + e * B_e
                                     at_B = at_B + f * B_f + g * B_g + h * B_h
-                                    part[i - low] = part[i - low] + hoisted_1 * B[at_B + i]
-                                terms += 1
-                                if terms >= 256:
-                                    for i in range(high - low):
-                                        total[i] = total[i] + part[i]
-                                        part[i] = float64(0)
-                                    terms = 0
+                                    total[i - low] = total[i - low] + hoisted_1 * B[at_B + i]
             for i in range(low, high):
-                C[a * C_a + i] = total[i - low] + part[i - low]
+                C[a * C_a + i] = total[i - low]

@@ -22,12 +22,12 @@ def contract(first, last, operands, sizes):
     A_a = sizes[2]
     span = sizes[3]
     B_tile = sizes[4]
-    total = scratch(256, uint32)  # sums of a strip, in the L1 cache
+    total = scratch(4096, uint32)  # sums of a strip, in the L1 cache
     for tile in range(first, last):  # parallel: spans of a
         start = tile * span
         stop = minimum(n_a, start + span)
-        for low in range(0, n_b, 256):  # strips of b
-            high = minimum(n_b, low + 256)
+        for low in range(0, n_b, 4096):  # strips of b
+            high = minimum(n_b, low + 4096)
             for b in range(high - low):
                 total[b] = uint32(0)
             for a in range(start, stop):  # contracted

@@ -26,26 +26,17 @@ def contract(first, last, operands, sizes):
     A_b = sizes[3]
     B_b = sizes[4]
     C_a = sizes[5]
-    total = scratch(256, float64)  # sums of a strip, in the L1 cache
-    part = scratch(256, float64)  # and of one block of terms
-    strips = (n_c + 255) // 256
+    total = scratch(2048, float64)  # sums of a strip, in the L1 cache
+    strips = (n_c + 2047) // 2048
     for tile in range(first, last):  # free, parallel: a, strips of c
-        low = tile % strips * 256
-        high = minimum(n_c, low + 256)
+        low = tile % strips * 2048
+        high = minimum(n_c, low + 2048)
         a = tile // strips
         for c in range(high - low):
             total[c] = float64(0)
-            part[c] = float64(0)
-        terms = 0
         for b in range(n_b):  # contracted
             hoisted_1 = A[a * A_a + b * A_b]
             for c in range(low, high):  # free, innermost
-                part[c - low] = part[c - low] + hoisted_1 * B[b * B_b + c]
-            terms += 1
-            if terms >= 256:
-                for c in range(high - low):
-                    total[c] = total[c] + part[c]
-                    part[c] = float64(0)
-                terms = 0
+                total[c - low] = total[c - low] + hoisted_1 * B[b * B_b + c]
         for c in range(low, high):
-            C[a * C_a + c] = total[c - low] + part[c - low]
+            C[a * C_a + c] = total[c - low]

@@ -1,0 +1,186 @@
+"""What generated source calls, in plain Python and numpy: the meaning of each instruction.
+
+With these names in the place of the compiled ones a generated text runs as it stands: it is what
+the instructions are tested against. A tile is an array of rows × vectors × lanes.
+"""
+
+import ctypes
+import operator
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from einjit.kernel.layout import SLOT_HEADER
+from einjit.source.elements import ELEMENTS
+
+FUNCTIONS: list[Callable[..., Any]] = []
+"""What `call8` and `call11` call: addresses are places in this list."""
+
+
+class Memory:
+    """What `pointer` gives: the elements from an address on."""
+
+    def __init__(self, address: int, kind: Any) -> None:
+        self.address, self.kind = int(address), np.dtype(kind)
+
+    def at(self, place: int) -> Any:
+        """An element, as an array without axes."""
+        address = self.address + int(place) * self.kind.itemsize
+        buffer = (ctypes.c_char * self.kind.itemsize).from_address(address)
+        return np.ndarray((), self.kind, buffer)
+
+    def __getitem__(self, place: int) -> Any:
+        return self.at(place)[()]
+
+    def __setitem__(self, place: int, value: Any) -> None:
+        self.at(place)[()] = value
+
+
+# ---------------------------------------------------------------- intrinsics
+
+
+def scratch(n: int, kind: Any) -> Any:
+    """Elements of anything."""
+    return np.empty(n, kind)
+
+
+def widen(half: Any) -> Any:
+    """The float32 of a float16 that is held in 16 bits."""
+    return np.float32(half.view(np.float16))
+
+
+def narrow(value: Any) -> Any:
+    """The 16 bits of the float16 nearest to a float32."""
+    return np.float16(value).view(np.uint16)
+
+
+# ---------------------------------------------------------------- memory
+
+
+def place(address: int, size: int, pairs: Sequence[int]) -> int:
+    """The address of an element: indices, each with its stride in elements."""
+    return address + size * sum(map(operator.mul, pairs[::2], pairs[1::2]))
+
+
+def parts(extent: int, length: int) -> int:
+    """How many parts of this length, the last one shorter, make up an extent."""
+    return -(-extent // length)
+
+
+def row_of(n: int, line: int) -> int:
+    """The length of a row of `n` elements in a box: an odd number of lines."""
+    return (-(-n // line) | 1) * line
+
+
+def call(function: int, arguments: Sequence[int]) -> None:
+    """Call what stands at this place of `FUNCTIONS`."""
+    FUNCTIONS[function](*arguments)
+
+
+def take(slots: int) -> int:
+    """The address of the first free slot's room."""
+    n, first, step = ((ctypes.c_ssize_t * 3).from_address(slots))[:]
+    locks = (ctypes.c_ssize_t.from_address(first + number * step) for number in range(n))
+    lock = next(lock for lock in locks if not lock.value)
+    lock.value = 1
+    return ctypes.addressof(lock) + SLOT_HEADER
+
+
+def give(room: int) -> None:
+    """Give a slot back."""
+    ctypes.c_ssize_t.from_address(room - SLOT_HEADER).value = 0
+
+
+# ---------------------------------------------------------------- vectors
+
+
+def load(place: Memory, at: int, vectors: int, lanes: int) -> Any:
+    """A tile of one row."""
+    return load_first(place, at, vectors, lanes, lanes)
+
+
+def load_first(place: Memory, at: int, vectors: int, n: int, lanes: int) -> Any:
+    """The same, of the last vector only its first `n` elements, the others being 0."""
+    row = np.zeros(vectors * lanes, place.kind)
+    for i in range((vectors - 1) * lanes + min(n, lanes)):
+        row[i] = place[at + i]
+    return row.reshape(1, vectors, lanes)
+
+
+def product(
+    one: Memory,
+    at: int,
+    row: int,
+    step: int,
+    two: Memory,
+    from_: int,
+    down: int,
+    depth: int,
+    rows: int,
+    vectors: int,
+    lanes: int,
+) -> Any:
+    """The sum of `depth` outer products of a column of `one` and a row of `two`."""
+    total = np.zeros((rows, vectors, lanes), two.kind)
+    for k in range(depth):
+        column = np.array([one[at + r * row + k * step] for r in range(rows)])
+        total += column[:, None, None] * load(two, from_ + k * down, vectors, lanes)
+    return total
+
+
+def update(tile: Any, place: Memory, at: int, stride: int, last: int, accumulate: int) -> None:
+    """Write the rows of a tile, or add them; of the last vectors only `last` elements."""
+    for r, row in enumerate(tile.reshape(len(tile), -1)):
+        for i, value in enumerate(row[: _width(tile, last)]):
+            old = place[at + r * stride + i] if accumulate else tile.dtype.type(0)
+            place[at + r * stride + i] = value + old if accumulate else value
+
+
+def prefetch(place: Memory, at: int) -> None:
+    """Nothing that a program sees."""
+
+
+def store(tile: Any, place: Memory, at: int) -> None:
+    """Write a tile of one row."""
+    store_first(tile, place, at, tile.shape[-1])
+
+
+def store_first(tile: Any, place: Memory, at: int, n: int) -> None:
+    """The same, of the last vector only its first `n` elements."""
+    for i, value in enumerate(tile.ravel()[: _width(tile, n)]):
+        place[at + i] = value
+
+
+def transpose(
+    to: Memory, at: int, to_stride: int, source: Memory, from_: int, stride: int, lanes: int
+) -> None:
+    """Write a block of lanes × lanes transposed."""
+    block = [[source[from_ + i * stride + j] for j in range(lanes)] for i in range(lanes)]
+    for j in range(lanes):
+        for i in range(lanes):
+            to[at + j * to_stride + i] = block[i][j]
+
+
+def _width(tile: Any, last: int) -> int:
+    """Elements of a row whose last vector has only so many."""
+    _, vectors, lanes = tile.shape
+    return int((vectors - 1) * lanes + min(last, lanes))
+
+
+MEANINGS: dict[str, Any] = {
+    **{
+        function.__name__: function
+        for function in (
+            *(scratch, widen, narrow, place, parts, row_of, take, give),
+            *(load, load_first, product, update, prefetch, store, store_first, transpose),
+        )
+    },
+    "pointer": Memory,
+    "minimum": min,
+    "times": operator.mul,
+    "call8": call,
+    "call11": call,
+    **{element.carrier: getattr(np, element.carrier) for element in ELEMENTS.values()},
+}
+"""Each name that generated source imports, and what it stands for."""
