@@ -18,7 +18,7 @@ from einjit.errors import SubscriptsError
 from einjit.plan.nest import Nest
 from einjit.plan.packed import Macrokernel, Move, Packed
 from einjit.plan.plan import Plan
-from einjit.settings import logger
+from einjit.settings import logger, settings
 from einjit.source.module import Structure, write_source
 
 if TYPE_CHECKING:
@@ -34,6 +34,13 @@ CALLS = 16 * KERNELS
 
 def _find_nothing(*operands: Any) -> None:
     """Stands for `Native.find` until the first call has compiled it."""
+
+
+def _plain() -> Any:
+    """What stands in for compiled code where numba is told not to compile."""
+    from einjit.kernel import plain
+
+    return plain
 
 
 class Registry:
@@ -149,7 +156,7 @@ class Registry:
                 from einjit.kernel.parallel import Threads
 
                 if self._native is None:
-                    native = Native(self._calls)
+                    native = _plain().PlainNative() if not settings.jit else Native(self._calls)
                     self._threads = Threads(native, self._lock)
                     self._native, self.find = native, native.find
         return self._native
@@ -207,7 +214,8 @@ class Registry:
     def _built(self, structure: Structure) -> "Kernel":
         from einjit.kernel.build import Kernel
 
-        built = Kernel(write_source(structure))
+        build = Kernel if settings.jit else _plain().PlainKernel
+        built = build(write_source(structure))
         built.last_use = self.native.clock
         self._seconds += 0.0 if built.from_cache else built.seconds
         what = "loaded" if built.from_cache else "compiled"
