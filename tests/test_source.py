@@ -327,14 +327,26 @@ def test_any_text_is_python(random_sources):
 
 
 NAMES = re.compile(
-    r"""n_[a-z]\d* | [A-Z]\d*_([a-z]\d*|tile|held) | at_[A-Z]\d* | hoisted_\d+ | [a-z]\d* | [A-Z]\d*
-    | (box|boxes|block|e|flat)_[a-z]""",
+    r"""n_[a-z]\d* | [A-Z]\d*_([a-z]\d*|tile|held) | at_[A-Z]\d* | hoisted_\d+(_\d)? | [a-z]\d*
+    | [A-Z]\d* | (box|boxes|block|e|flat)_[a-z]""",
     re.VERBOSE,
 )
 WORDS = {
     *("contract", "first", "last", "operands", "sizes", "range", "CODEGEN", "_"),
     *("tile", "rest", "joint", "strips", "low", "high", "start", "stop", "span"),
-    *("total", "totals", "C_part", "C_span", "part", "run", "terms", "block", "end", "product"),
+    *(
+        "total",
+        "totals",
+        "group",
+        "C_part",
+        "C_span",
+        "part",
+        "run",
+        "terms",
+        "block",
+        "end",
+        "product",
+    ),
     *("macrokernel", "move", "arena", "boxes", "blocks", "tiles_m", "per_tile"),
     *("m_first", "m_last", "m_box", "a_box", "b_box", "c_box", "to_b", "to_c"),
     *("width", "depth", "height", "b_k", "c_m", "a_m", "a_k", "at_a", "at_b", "at_c"),

@@ -29,9 +29,27 @@ def contract(first, last, operands, sizes):
         high = minimum(n_b, low + 4096)
         for b in range(high - low):
             total[b] = float32(0)
-        for a in range(n_a):  # contracted
+        for group in range(n_a // 4):  # contracted, 4 at a time
+            a = group * 4
+            hoisted_1 = widen(A[a * A_a])
+            hoisted_1_1 = widen(A[(a + 1) * A_a])
+            hoisted_1_2 = widen(A[(a + 2) * A_a])
+            hoisted_1_3 = widen(A[(a + 3) * A_a])
+            for b in range(low, high):  # free, innermost
+                run = total[b - low]
+                run = run + hoisted_1 * widen(B[a * B_a + b])
+                product = hoisted_1_1 * widen(B[(a + 1) * B_a + b])
+                run = run + product
+                product = hoisted_1_2 * widen(B[(a + 2) * B_a + b])
+                run = run + product
+                product = hoisted_1_3 * widen(B[(a + 3) * B_a + b])
+                run = run + product
+                total[b - low] = run
+        for a in range(n_a - n_a % 4, n_a):  # contracted, the rest
             hoisted_1 = widen(A[a * A_a])
             for b in range(low, high):  # free, innermost
-                total[b - low] = total[b - low] + hoisted_1 * widen(B[a * B_a + b])
+                run = total[b - low]
+                run = run + hoisted_1 * widen(B[a * B_a + b])
+                total[b - low] = run
         for b in range(low, high):
             C[b] = narrow(total[b - low])
