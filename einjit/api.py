@@ -214,7 +214,7 @@ def _carry_out(request: Request) -> Any:
     return request.out
 
 
-def _key(request: Request, described: Hashable) -> Hashable:
+def _key(request: Request, described: bytes | None) -> Hashable:
     """What finds this call again: of a plain call the same as in `Native.find`."""
     if described is None:
         return None

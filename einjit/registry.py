@@ -24,7 +24,6 @@ from einjit.source.module import Structure, write_source
 if TYPE_CHECKING:
     from einjit.kernel.build import Kernel
     from einjit.kernel.native import Native
-    from einjit.kernel.plain import PlainNative
 
 KERNELS = 4096
 """Kernels kept; the least recently used leaves first."""
@@ -35,6 +34,13 @@ CALLS = 16 * KERNELS
 
 def _find_nothing(*operands: Any) -> None:
     """Stands for `Native.find` until the first call has compiled it."""
+
+
+def _plain() -> Any:
+    """What stands in for compiled code where numba is told not to compile."""
+    from einjit.kernel import plain
+
+    return plain
 
 
 class Registry:
@@ -54,7 +60,7 @@ class Registry:
         self._shared: dict[Macrokernel | Move, Kernel] = {}
         self._uses: dict[Hashable, tuple[Equation, list[Nest | Packed]]] = {}
         self._lock = threading.RLock()
-        self._native: Native | PlainNative | None = None
+        self._native: Native | None = None
         self._counts: Counter[str] = Counter()
         self._fallbacks: Counter[str] = Counter()
         self._seconds = 0.0
@@ -142,16 +148,15 @@ class Registry:
         return all(is_cached(write_source(part)) for part in (nest, *nest.needs))
 
     @property
-    def native(self) -> "Native | PlainNative":
+    def native(self) -> "Native":
         """The compiled functions of the hot path; the first access compiles them."""
         if self._native is None:
             with self._lock:  # the imports too: a fork must not come into one of them
                 from einjit.kernel.native import Native
                 from einjit.kernel.parallel import Threads
-                from einjit.kernel.plain import PlainNative
 
                 if self._native is None:
-                    native = (PlainNative if settings.plain else Native)(self._calls)
+                    native = _plain().PlainNative() if not settings.jit else Native(self._calls)
                     self._threads = Threads(native, self._lock)
                     self._native, self.find = native, native.find
         return self._native
@@ -209,7 +214,8 @@ class Registry:
     def _built(self, structure: Structure) -> "Kernel":
         from einjit.kernel.build import Kernel
 
-        built = Kernel(write_source(structure))
+        build = Kernel if settings.jit else _plain().PlainKernel
+        built = build(write_source(structure))
         built.last_use = self.native.clock
         self._seconds += 0.0 if built.from_cache else built.seconds
         what = "loaded" if built.from_cache else "compiled"

@@ -39,8 +39,8 @@ class Settings:
     `EINJIT_RECORD`: the path of a profile that every call is noted in.
     `EINJIT_NUM_THREADS`: how many threads a large call may use, where nothing in the program says
     otherwise; NUMBA_NUM_THREADS, or the cores there are, bounds it (`most_threads`).
+    `NUMBA_DISABLE_JIT=1`: run generated source as plain Python.
     `EINJIT_LOG`: a level of the standard library's logging, as in `EINJIT_LOG=debug`.
-    `NUMBA_DISABLE_JIT=1`: nothing is compiled, generated source runs as `plain` Python.
     """
 
     cache_dir: str | None = None
@@ -51,7 +51,7 @@ class Settings:
     num_threads: int | None = None
     most_threads: int = 1
     log: str | None = None
-    plain: bool = False
+    jit: bool = True
     numba_settings: tuple[tuple[str, str], ...] = ()
 
     @classmethod
@@ -74,7 +74,7 @@ class Settings:
             num_threads=threads and int(threads),
             most_threads=_most_threads(environment.get("NUMBA_NUM_THREADS", "")),
             log=environment.get("EINJIT_LOG") or None,
-            plain=environment.get("NUMBA_DISABLE_JIT", "0") not in ("", "0"),
+            jit=environment.get("NUMBA_DISABLE_JIT", "0") in ("", "0"),
             numba_settings=tuple((n, environment[n]) for n in NUMBA_SETTINGS if n in environment),
         )
 

@@ -12,6 +12,9 @@ from einjit.names import index_name
 from einjit.plan import blocking
 from einjit.registry import registry
 
+OVERRUN = 3 * 64
+"""Bytes behind the last box that vectors of a short row's end are read from."""
+
 
 @contextmanager
 def blocked_for(caches=None, vector_bytes=None, vector_registers=None, cores=None):
@@ -42,11 +45,11 @@ def scratch_bytes(packed, sizes):
     """Bytes of scratch memory that a packed contraction of these sizes uses."""
     named = dict(zip(packed.sizes(), sizes, strict=True))
     if packed.direct:
-        return named["to_c"]
+        return named["to_c"] + OVERRUN
 
     def box(group):
         return math.prod(named[f"box_{index_name(i)}"] for i in group)
 
     item = np.dtype(packed.compute).itemsize
     lines = -(-box(packed.group_n) * item // 64) | 1  # of a row, in an odd number of them
-    return named["to_c"] + box(packed.group_m) * lines * 64
+    return named["to_c"] + box(packed.group_m) * lines * 64 + OVERRUN

@@ -1,89 +1,16 @@
 """Packed contractions: the same bits as numpy's for every extent, layout and cut into boxes."""
 
-import string
-from contextlib import contextmanager
-from dataclasses import replace
 from itertools import product
 
 import numpy as np
 import pytest
-import reference
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from packing import TINY, check, integers, packed_of, packing_all, plan_of, poison
 from strategies import MULTIPLIED, lay_out, random_product
-from targets import blocked_for
-from test_einsum import mask, special_operands, unfusable
 
 import einjit
-from einjit.equation.operands import Layout, as_plain
-from einjit.equation.parser import parse
-from einjit.kernel.arena import arena
-from einjit.kernel.build import FASTMATH
-from einjit.kernel.compile import compile_nest
-from einjit.plan import lowering
-from einjit.plan.blocking import block, macrokernel
-from einjit.plan.indices import Loops
-from einjit.plan.plan import make_plan
-from einjit.source.module import write_source
-from einjit.target import vector_bytes
-
-TINY = (32 * vector_bytes(), 128 * vector_bytes())
-"""Caches for boxes of 8 along K, 8 vectors along N and 2 along M."""
-
-POISON = 1 << 16
-"""Bytes of scratch memory that are made NaN before a call: more than such boxes need."""
-
-
-@contextmanager
-def packing_all(caches=TINY, **facts):
-    """Small caches, and products packed however small they are."""
-    low = {"SHORTEST_SIDE": 2, "SHORTEST_SUM": 2, "SMALL_PRODUCT": 1}
-    with pytest.MonkeyPatch.context() as patch, blocked_for(caches=caches, **facts):
-        for name, limit in low.items():
-            patch.setattr(lowering, name, limit)
-        yield
-
-
-def poison(n=POISON):
-    """Make every slot of scratch memory NaN, or -1, from its lock's cache line on."""
-    slots = np.frombuffer(arena()._memory, np.uint8).reshape(arena().words[0], -1)
-    slots[:, 64 : 64 + n] = 255
-
-
-def plan_of(subscripts, *operands, **options):
-    operands = list(map(as_plain, operands))
-    equation = parse(subscripts, [operand.ndim for operand in operands])
-    layouts = list(map(Layout.of, operands))
-    return make_plan(equation, layouts, np.result_type(*operands).name, **options)
-
-
-def packed_of(subscripts, *operands, **options):
-    """The structure of a packed contraction."""
-    (step,) = plan_of(subscripts, *operands, **options).steps
-    assert step.lowered.name == "packed"
-    return step.lowered.nest
-
-
-def integers(shape, dtype, seed=0):
-    low = 0 if np.dtype(dtype).kind == "u" else -9
-    return np.random.default_rng(seed).integers(low, 10, shape).astype(dtype)
-
-
-def real(shape, dtype, seed=0):
-    return np.random.default_rng(seed).standard_normal(shape).astype(dtype)
-
-
-def check(subscripts, *operands, expected=None, **options):
-    """The bits are numpy's, cold and warm; no sum of zeros is -0.0."""
-    if expected is None:
-        expected = np.einsum(subscripts, *operands)
-    for _ in range(2):
-        poison()
-        found = einjit.einsum(subscripts, *operands, **options)
-        assert (found.shape, found.dtype) == (expected.shape, expected.dtype)
-        assert found.tobytes() == (expected + expected.dtype.type(0)).tobytes()
-    return found
-
+from einjit.plan.blocking import macrokernel
 
 # --- every extent
 
@@ -120,7 +47,7 @@ def test_every_extent_around_the_borders_of_boxes(dtype):
         sizes = dict(zip(step.lowered.nest.sizes(), step.lowered.sizes, strict=True))
         boxes = {i: -(-sizes[f"n_{i}"] // sizes[f"box_{i}"]) for i in "abc"}  # M, N, K
         assert min(boxes.values()) >= 3
-        assert 1 < sizes["per_tile"] < boxes["a"]
+        assert 1 < sizes["per_tile"] <= boxes["a"]
         for m, n, k in product(heights, widths, (8, 17, 24)):
             one, two = a[:m, :k], b[:k, :n]
             expected = one @ two
@@ -306,148 +233,3 @@ def test_random_products(case, caches, order):
 @given(PRODUCTS, CACHES, st.sampled_from("KCF"))
 def test_random_products_at_length(case, caches, order):
     check_random(case, caches, order)
-
-
-# --- values that are not exact
-
-
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_a_matrix_times_the_identity_is_itself(dtype):
-    with packing_all():
-        for m, n in ((5, 4), (30, 31), (61, 77)):
-            a = real((m, n), dtype)
-            np.testing.assert_array_equal(einjit.einsum("ij,jk->ik", a, np.eye(n, dtype=dtype)), a)
-            np.testing.assert_array_equal(einjit.einsum("ij,jk->ik", np.eye(m, dtype=dtype), a), a)
-            np.testing.assert_array_equal(
-                einjit.einsum("ji,jk->ki", np.eye(m, dtype=dtype), a), a.T
-            )
-            cube = real((4, m, n), dtype)
-            eye = np.broadcast_to(np.eye(n, dtype=dtype), (4, n, n))
-            np.testing.assert_array_equal(einjit.einsum("hij,hjk->hik", cube, eye), cube)
-
-
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize(
-    ("subscripts", "shapes"),
-    [
-        ("ij,jk->ik", [(3, 10), (10, 5)]),
-        ("ji,kj->ki", [(10, 3), (5, 10)]),
-        ("iaj,jbi->ab", [(2, 3, 5), (5, 5, 2)]),
-        ("hij,hkj->ikh", [(2, 2, 9), (2, 3, 9)]),
-    ],
-)
-def test_nan_and_infinities_show_where_numpy_has_them(dtype, subscripts, shapes):
-    with packing_all():
-        for operands in special_operands(dtype, shapes):
-            with np.errstate(invalid="ignore"):
-                expected = np.einsum(subscripts, *operands)
-            poison(4096)
-            found = einjit.einsum(subscripts, *operands)
-            np.testing.assert_equal(mask(found), mask(expected), err_msg=str(operands))
-            finite = np.isfinite(expected)
-            np.testing.assert_array_equal(found[finite], expected[finite])
-
-
-@pytest.mark.parametrize(
-    "facts",
-    [{}, {"caches": TINY}, {"caches": (128 << 10, 16 << 20), "vector_bytes": 16}],
-    ids=["this CPU", "small caches", "large caches"],
-)
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_a_long_sum_keeps_the_bound(dtype, facts):
-    """Of random values, and of equal ones, whose roundings all go one way."""
-    with blocked_for(**facts):
-        for k in (257, 2100, 4500):
-            for fill in (real, lambda shape, dtype, seed: np.full(shape, 0.07, dtype)):
-                a, b = fill((5, k), dtype, 1), fill((k, 6), dtype, 2)
-                assert packed_of("ij,jk->ik", a, b)
-                found = einjit.einsum("ij,jk->ik", a, b)
-                expected = reference.einsum("ij,jk->ik", a, b)
-                assert (abs(found - expected) <= reference.error_bound("ij,jk->ik", a, b)).all(), k
-
-
-# --- the same bits
-
-LARGE = (
-    ("ij,jk->ik", (300, 700), (700, 301)),
-    ("ij,kj->ki", (300, 700), (301, 700)),
-    ("hiaj,jhib->bah", (9, 7, 40, 51), (51, 9, 7, 45)),
-    ("jiba,cjd->idcba", (80, 5, 8, 9), (31, 80, 6)),
-)
-
-
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize(("subscripts", "shapes"), [(first, rest) for first, *rest in LARGE])
-def test_only_the_boxes_of_k_decide_the_bits(subscripts, shapes, dtype):
-    """Not those of M and N, not how many are a tile's, not the number of threads."""
-    operands = [real(shape, dtype, n) for n, shape in enumerate(shapes)]
-    l1, results, sizes = 16 << 10, set(), set()
-    for l2, cores in product((1 << 16, 1 << 18, 1 << 21), (1, 2, 16)):
-        with blocked_for(caches=(l1, l2), cores=cores):
-            (step,) = plan_of(subscripts, *operands).steps
-            assert step.lowered.name == "packed"
-            sizes.add(step.lowered.sizes)
-            for n in {1, einjit.get_num_threads()}:
-                with einjit.threads(n):
-                    poison(1 << 20)
-                    results.add(einjit.einsum(subscripts, *operands).tobytes())
-    assert len(sizes) > 2
-    assert len(results) == 1
-
-
-# --- many loops
-
-
-def test_as_many_loops_as_there_are():
-    """Loops that cannot be fused: packed as deep as Python nests, else a nest."""
-    names = set()
-    for m, n, k in ((1, 1, 8), (2, 7, 2), (4, 4, 3), (9, 9, 4)):
-        letters = string.ascii_letters
-        free_a, free_b, summed = letters[:m], letters[m : m + n], letters[m + n : m + n + k]
-        a, b = unfusable(m + k, "f4"), unfusable(n + k, "f4")[::-1]
-        subscripts = f"{free_a}{summed},{summed}{free_b}->{free_a}{free_b}"
-        with packing_all():
-            found = einjit.einsum(subscripts, a, b)
-            names.add(plan_of(subscripts, a, b).steps[0].lowered.name)
-        np.testing.assert_array_equal(found, np.tensordot(a, b, (range(m, m + k), range(k))))
-    assert names == {"packed", "nest"}
-
-
-def test_python_nests_every_packed_contraction():
-    """However its loops are shared out among M, N and K."""
-    most = lowering.MOST_LOOPS
-    for m, n in product(range(1, most - 1), repeat=2):
-        if (k := most - m - n) > 0:
-            loops = Loops(
-                tuple((i,) for i in range(most)),
-                (3,) * most,
-                tuple(
-                    tuple(7**i if i in group else 0 for i in range(most))
-                    for group in (
-                        {*range(m), *range(m + n, most)},
-                        {*range(m, most)},
-                        {*range(m + n)},
-                    )
-                ),
-            )
-            for direct in (True, False):
-                packed = replace(block(loops, "float64").packed, direct=direct)
-                assert packed.k == k
-                compile(write_source(packed).text, "packed", "exec")
-
-
-# --- what is compiled
-
-
-def test_kernels_need_nothing_of_the_process():
-    """Else a process would import numba to load them."""
-    packed = packed_of("iajb,cjdi->abcd", np.ones((5, 7, 4, 6)), np.ones((8, 4, 5, 5)))
-    for structure in (packed, *packed.needs):
-        assert compile_nest(write_source(structure), FASTMATH).needs == ()
-
-
-def test_shapes_share_kernels():
-    plans = [plan_of("ij,jk->ik", np.ones((n, 500)), np.ones((500, n + 1))) for n in (90, 95)]
-    one, two = (plan.steps[0].lowered for plan in plans)
-    assert one.nest == two.nest
-    assert one.sizes != two.sizes

@@ -16,6 +16,7 @@ from einjit.kernel.layout import MOST_POINTERS
 from einjit.plan.indices import Loops, arrange, inner_cost, simplify
 from einjit.plan.lowering import (
     FEW_TILES,
+    LONG_BATCH,
     LONG_SUM,
     LOWERINGS,
     SHORTEST_SIDE,
@@ -23,10 +24,13 @@ from einjit.plan.lowering import (
     SMALL_PRODUCT,
     SPANS,
     TILES,
+    TINY,
 )
-from einjit.plan.nest import STRIP
+from einjit.plan.nest import strip_length
 from einjit.plan.path import MOST_TOGETHER, STEP
 from einjit.plan.plan import CAST_FIRST, EARLY, make_plan
+
+LENGTH = strip_length("float64")
 
 
 def plan_of(subscripts, *shapes, dtypes=None, dtype="float64", layouts="", **options):
@@ -364,19 +368,27 @@ def table():
         ("packed", plan_of("ij,jk->ik", (side, k), (k, enough))),
         ("packed", plan_of("ij,jk->ik", (enough, k), (k, side))),
         ("packed", plan_of("ij,jk->ik", (side, enough), (enough, side))),
-        ("nest", plan_of("ij,jk->ik", (side, k), (k, enough - 1))),
+        ("unrolled", plan_of("ij,jk->ik", (side, k), (k, enough - 1))),
         ("nest", plan_of("ij,jk->ik", (side - 1, 20), (20, enough))),
         ("nest", plan_of("ij,jk->ik", (enough, 20), (20, side - 1))),
         ("nest", plan_of("ij,jk->ik", (30, k - 1), (k - 1, 30))),
+        # The sum is over tiny loops, and the others are long.
+        ("unrolled", plan_of("bij,bj->bi", (LONG_BATCH, 3, 3), (LONG_BATCH, 3))),
+        ("nest", plan_of("bij,bj->bi", (LONG_BATCH - 1, 3, 3), (LONG_BATCH - 1, 3))),
+        ("unrolled", plan_of("ij->i", (LONG_BATCH, TINY))),
+        ("nest", plan_of("ij->i", (LONG_BATCH, TINY + 1))),
+        ("unrolled", plan_of("bij,bji->b", (LONG_BATCH, 8, 8), (LONG_BATCH, 8, 8))),
+        ("nest", plan_of("bij,bji->b", (LONG_BATCH, 8, 9), (LONG_BATCH, 9, 8))),
+        ("nest", plan_of("bi,bi->bi", (LONG_BATCH, 3), (LONG_BATCH, 3))),
         ("packed", plan_of("hiajl,ljhbk->abhik", (9, 2, 2, 2, 2), (2, 2, 9, 2, 64))),
         ("nest", plan_of("hij,hik->hijk", (9, 30, 30), (9, 30, 30))),
         *(
             ("packed", plan_of("ij,jk->ik", (30, 30), (30, 30), dtype=dtype))
-            for dtype in ("float32", "int32", "int64", "uint32", "uint64")
+            for dtype in ("float32", "complex64", "complex128", "int8", "uint16", "int32", "uint64")
         ),
         *(
             ("nest", plan_of("ij,jk->ik", (30, 30), (30, 30), dtype=dtype))
-            for dtype in ("float16", "complex64", "complex128", "int16", "uint8", "bool")
+            for dtype in ("float16", "bool")
         ),
         ("nest", plan_of(",ij,jk->ik", (), (30, 30), (30, 30), optimize=False)),
     ]:
@@ -417,13 +429,13 @@ def test_spans_cover_a_sum_once(extent):
         ("ij,j->i", [(2, 5), (5,)], 1, False, 2),
         ("ij,kj->ik", [(TILES - 1, 5), (3, 5)], 2, False, 3 * (TILES - 1)),
         ("ij,kj->ik", [(TILES, 5), (3, 5)], 1, False, TILES),
-        ("i,j->ij", [(5,), (STRIP,)], 1, False, 5),
-        ("i,j->ij", [(5,), (STRIP + 1,)], 1, True, 10),
+        ("i,j->ij", [(5,), (LENGTH,)], 1, False, 5),
+        ("i,j->ij", [(5,), (LENGTH + 1,)], 1, True, 10),
         ("i,j->ij", [(TILES,), (1000,)], 1, False, TILES),
-        ("ij,jk->ik", [(3, 4), (4, 1000)], 1, True, 12),
-        ("i,i->i", [(STRIP,), (STRIP,)], 0, False, 1),
-        ("i,i->i", [(1000,), (1000,)], 0, True, 4),
-        ("ji->i", [(4, 1000)], 0, True, 4),
+        ("ij,jk->ik", [(3, 40), (40, LENGTH + 1)], 1, True, 6),
+        ("i,i->i", [(LENGTH,), (LENGTH,)], 0, False, 1),
+        ("i,i->i", [(LENGTH + 1,), (LENGTH + 1,)], 0, True, 2),
+        ("ji->i", [(40, LENGTH + 1)], 0, True, 2),
         ("i->", [(1000,)], 0, False, 1),
         (",->", [(), ()], 0, False, 1),
     ],

@@ -31,8 +31,10 @@ from einjit.equation.operands import Layout, as_plain
 from einjit.equation.parser import parse
 from einjit.kernel.build import Kernel
 from einjit.kernel.call import allocate, ready
+from einjit.kernel.meanings import MEANINGS
 from einjit.names import index_name, operand_name
 from einjit.plan import lowering
+from einjit.plan import nest as nest_plan
 from einjit.plan import path as paths
 from einjit.plan import plan as planning
 from einjit.plan.nest import Nest
@@ -60,9 +62,9 @@ GOLDEN = {
     # Nothing contracted.
     "product": case("i,j->ij", (70,), (6,)),
     "product_two_tile_loops": case("i,j,k->ijk", (5,), (4,), (7,), dtypes="float32"),
-    "product_strips": case("i,i->i", (600,), (600,), dtypes="complex128"),
-    "product_tile_and_strips": case("i,j->ij", (3,), (300,), dtypes="float16"),
-    "product_two_tiles_and_strips": case("i,j,k->ijk", (3,), (4,), (300,), dtypes="int8"),
+    "product_strips": case("i,i->i", (1500,), (1500,), dtypes="complex128"),
+    "product_tile_and_strips": case("i,j->ij", (3,), (5000,), dtypes="float16"),
+    "product_two_tiles_and_strips": case("i,j,k->ijk", (3,), (4,), (17_000,), dtypes="int8"),
     "product_joint": case("abcdefghi,ihgfedcba->abcdefghi", (8, 8, *[2] * 7), (*[2] * 7, 8, 8)),
     "product_scalar": case(",ij->ij", (), (4, 5), dtypes="bool"),
     "product_no_loops": case(",->", (), ()),
@@ -83,24 +85,29 @@ GOLDEN = {
     "strip_sum_exact": case("ij,jk->ik", (5, 7), (7, 6), dtypes="uint8"),
     "strip_sum_bool": case("ij,jk->ik", (5, 7), (7, 6), dtypes="bool"),
     "strip_sum_complex": case("ij,jk->ik", (5, 7), (7, 6), dtypes="complex64"),
-    "strip_sum_strips": case("ij,i->j", (4, 600), (4,), dtypes="float16"),
-    "strip_sum_tile_and_strips": case("ij,jk->ik", (3, 4), (4, 600)),
+    "strip_sum_strips": case("ij,i->j", (40, 5000), (40,), dtypes="float16"),
+    "strip_sum_tile_and_strips": case("ij,jk->ik", (3, 30), (30, 2100)),
     "strip_sum_spans": case("ij->j", (1 << 15, 8), dtypes="uint32"),
     "strip_sum_hoisted": case("ij,jk,kl,->il", (5, 6), (6, 7), (7, 8), ()),
     "strip_sum_joint": case("abcdefgh,hgfedcbi->ai", (2,) * 8, (*[2] * 7, 9)),
+    # Tiny sums.
+    "unrolled": case("bij,bjk->bik", (70, 3, 3), (70, 3, 3), dtypes="float32"),
+    "unrolled_held": case("ij,bj->bi", (3, 3), (90, 3)),
     # Packed boxes.
     "packed": case("ji,jk->ik", (24, 30), (24, 40)),
     "packed_by_a_box": case("hklab,lhkcd->hacbd", (2, 3, 5, 7, 6), (5, 2, 3, 4, 5)),
     "packed_where_it_lies": case("bij,bjk->bik", (3, 20, 8), (3, 8, 16), dtypes="float32"),
     "packed_exact": case("ij,jk->ki", (20, 30), (30, 20), dtypes="int32", layouts=("F", "C")),
+    "packed_side_by_side": case("ijc,jkc->ikc", (12, 16, 20), (16, 14, 20), dtypes="float32"),
+    "packed_spans": case("ji,jk->ik", (5000, 8), (5000, 9)),
     # More operands than a line holds.
     "many_operands": case("ab,bc,cd,de,ef,fa,ad->", *[(2, 3), (3, 2)] * 3, (2, 3)),
 }
 
 
 PARTS = {
-    "macrokernel": Macrokernel("float64", 4, 3, 2),
-    "macrokernel_exact": Macrokernel("uint32", 8, 2, 1),
+    "macrokernel": Macrokernel("float64", 4, 3),
+    "macrokernel_exact": Macrokernel("uint32", 8, 2),
     "move": Move(8, 4),
 }
 """What packed contractions share, for a CPU that this one need not be."""
@@ -148,8 +155,8 @@ def random_sources():
                 add(nests(plan_of(drawn, optimize)))
     while len(found) < 700:
         add(nests(plan_of(random_product(rng, 30_000))))
-    add(Macrokernel(*facts) for facts in product(MULTIPLIED, (2, 4, 16), (1, 2, 12), (1, 2, 3)))
-    add(Move(*facts) for facts in product((4, 8), (2, 4, 16)))
+    add(Macrokernel(*facts) for facts in product(MULTIPLIED, (2, 4, 16), (2, 6, 12)))
+    add(Move(*facts) for facts in product((1, 8, 16), (2, 4, 16)))
     return found
 
 
@@ -237,8 +244,10 @@ def test_golden_packed_contractions_cover_every_part():
     assert ways >= {(True, True, True), (True, True, False), (False, False, True)}
     assert {nest.rows for nest in packed} == {True, False}
     assert {bool(nest.batch) for nest in packed} == {True, False}
+    assert {bool(nest.boxed) for nest in packed} == {True, False}
+    assert {nest.spans for nest in packed} == {True, False}
     assert any(min(nest.m, nest.n, nest.k) > 1 for nest in packed)
-    assert max(lowered.tiles for lowered in found if lowered.name == "packed") > 4
+    assert max(lowered.tiles for lowered in found if lowered.name == "packed") > 2
 
 
 @pytest.mark.parametrize("name", ["macrokernel", "macrokernel_exact"])
@@ -318,14 +327,26 @@ def test_any_text_is_python(random_sources):
 
 
 NAMES = re.compile(
-    r"""n_[a-z]\d* | [A-Z]\d*_([a-z]\d*|tile) | at_[A-Z]\d* | hoisted_\d+ | [a-z]\d* | [A-Z]\d*
-    | (box|boxes|block|e|flat)_[a-z]""",
+    r"""n_[a-z]\d* | [A-Z]\d*_([a-z]\d*|tile|held) | at_[A-Z]\d* | hoisted_\d+(_\d)? | [a-z]\d*
+    | [A-Z]\d* | (box|boxes|block|e|flat)_[a-z]""",
     re.VERBOSE,
 )
 WORDS = {
     *("contract", "first", "last", "operands", "sizes", "range", "CODEGEN", "_"),
     *("tile", "rest", "joint", "strips", "low", "high", "start", "stop", "span"),
-    *("total", "part", "run", "terms", "block", "end", "product"),
+    *(
+        "total",
+        "totals",
+        "group",
+        "C_part",
+        "C_span",
+        "part",
+        "run",
+        "terms",
+        "block",
+        "end",
+        "product",
+    ),
     *("macrokernel", "move", "arena", "boxes", "blocks", "tiles_m", "per_tile"),
     *("m_first", "m_last", "m_box", "a_box", "b_box", "c_box", "to_b", "to_c"),
     *("width", "depth", "height", "b_k", "c_m", "a_m", "a_k", "at_a", "at_b", "at_c"),
@@ -438,13 +459,13 @@ def bound(lowered, arrays):
 def test_texts_mean_what_the_reference_says(monkeypatch):
     """Also with limits so low that small operands reach every part."""
     rng, kinds = Random(31), Counter()
-    for _ in range(700):
+    for _ in range(800):
         with monkeypatch.context() as patch:
             if rng.random() < 0.8:
-                low = {"LONG_SUM": 9, "TILES": 4, "FEW_TILES": 5, "SPANS": 3, "STRIP": 3}
+                low = {"LONG_SUM": 9, "TILES": 4, "FEW_TILES": 5, "SPANS": 3}
                 for name, limit in low.items():
                     patch.setattr(lowering, name, limit)
-                patch.setattr(nest_writer, "STRIP", 3)
+                patch.setattr(nest_plan, "STRIP", 48)
                 patch.setattr(nest_writer, "BLOCK", rng.choice((2, 3)))
                 patch.setattr(planning, "EARLY", 6)
                 patch.setattr(planning, "CAST_FIRST", rng.choice((0, 5)))
@@ -476,7 +497,7 @@ def test_texts_mean_what_the_reference_says(monkeypatch):
 def test_packed_texts_mean_what_the_reference_says():
     """With caches so small that every group is cut into boxes, on CPUs of all kinds."""
     rng, kinds = Random(37), Counter()
-    for _ in range(100):
+    for _ in range(400):
         facts = {
             "caches": rng.choice(((256, 1024), (512, 2048), (2048, 1 << 14))),
             "vector_bytes": rng.choice((16, 32, 64)),
@@ -505,7 +526,7 @@ def test_packed_texts_mean_what_the_reference_says():
                 for part in ("direct", "pack_a", "pack_b", "rows"):
                     kinds[part, getattr(nest, part)] += 1
     assert len(kinds) == 8
-    assert min(kinds.values()) >= 5
+    assert min(kinds.values()) >= 4
 
 
 # --- names and lines
@@ -545,3 +566,8 @@ def test_a_comment_stands_behind_as_long_as_it_fits():
         w.line("x" * n, "1234")
         assert len(w.lines) == n_lines
         assert max(map(len, w.lines)) <= WIDTH
+
+
+def test_each_called_name_has_a_meaning():
+    carriers = {element.carrier for element in ELEMENTS.values()}
+    assert {*sum(CALLED.values(), ()), *carriers} == MEANINGS.keys()

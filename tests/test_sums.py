@@ -10,7 +10,7 @@ from strategies import DTYPES
 import einjit
 from einjit.api import plan_for
 from einjit.equation.operands import Layout
-from einjit.plan.nest import BLOCK, STRIP
+from einjit.plan.nest import BLOCK, strip_length
 
 
 def steps(subscripts, *operands):
@@ -80,6 +80,9 @@ def test_long_sums_with_few_results(dtype):
         found = einjit.einsum(subscripts, *operands)
         assert found.dtype == dtype
         np.testing.assert_array_equal(found, expected.astype(dtype))
+
+
+STRIP = strip_length("int64")
 
 
 @pytest.mark.parametrize(

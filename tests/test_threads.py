@@ -61,6 +61,9 @@ EQUATIONS = [
     ("bij,bjk->bik", operand(90, 40, 40), operand(90, 40, 40)),
     ("ijk->ik", operand(60, 90, 100)),
     ("ij,i->j", operand(200, 4500), operand(200)),
+    ("ij,i->j", operand(40, 70_000), operand(40)),
+    ("ij,jk->ik", operand(3, 80), operand(80, 20_000)),
+    ("ijk,jk->ij", operand(9, 40, 3000), operand(40, 3000)),
     ("ij,i->j", operand(200, 4500, dtype="i8"), operand(200, dtype="i8")),
     ("ijk,jk->ik", operand(60, 90, 100), operand(90, 100)),
     ("ij,jk->ik", operand(30, 80, dtype="c8"), operand(80, 700, dtype="c8")),
@@ -75,6 +78,9 @@ EQUATIONS = [
     ("kab,kcd->acbd", operand(60, 30, 40), operand(60, 40, 5)),
     ("ijb,jkb->ikb", operand(70, 60, 9), operand(60, 80, 9)),
     ("bgfd,caeg->fedcba", operand(9, 12, 11, 9), operand(10, 11, 12, 12)),
+    # tiny sums, long batches
+    ("bij,bjk->bik", operand(90_000, 3, 3), operand(90_000, 3, 3)),
+    ("bij,bj->bi", operand(90_000, 4, 4, dtype="f4"), operand(90_000, 4, dtype="f4")),
     # products
     ("ij,ij->ij", *both(600, 900)),
     ("ij,ij->ij", *both(600, 900, dtype="f4")),

@@ -20,17 +20,19 @@ ROOM = SCRATCH + SLOT_HEADER
 
 class Arena:
     """`words` tell compiled code where the slots are: their number, the first one's address, and
-    the bytes from one to the next; `room` is all of them."""
+    the bytes from one to the next."""
 
     def __init__(self) -> None:
         n = 2 * cores() + 8  # a thread that finds none free waits for one
         # A child gets a copy: it must not write into what its parent computes with.
         flags = getattr(mmap, "MAP_PRIVATE", 0) | getattr(mmap, "MAP_ANONYMOUS", 0)
-        self._memory = mmap.mmap(-1, n * ROOM, **({"flags": flags} if flags else {}))
+        # Vectors are read past the end of a short row, and so of the last slot's last one.
+        size = n * ROOM + mmap.PAGESIZE
+        self._memory = mmap.mmap(-1, size, **({"flags": flags} if flags else {}))
         if hasattr(mmap, "MADV_HUGEPAGE"):
             self._memory.madvise(mmap.MADV_HUGEPAGE)
-        self.room = room = np.frombuffer(self._memory, np.intp)
-        self._locks = room[:: ROOM // room.itemsize]
+        room = np.frombuffer(self._memory, np.intp)
+        self._locks = room[: n * ROOM // room.itemsize : ROOM // room.itemsize]
         self.words = np.array([n, room.ctypes.data, ROOM], np.intp)
         self.address: int = self.words.ctypes.data
         if hasattr(os, "register_at_fork"):

@@ -15,7 +15,7 @@ import numpy as np
 
 from einjit.kernel.cache import Entry, Key, disk
 from einjit.kernel.load import Code, Loaded
-from einjit.kernel.modules import Plain, keep_text
+from einjit.kernel.modules import keep_text
 from einjit.settings import settings
 from einjit.source.module import CODEGEN, Source
 from einjit.target import cpu
@@ -41,12 +41,8 @@ class Kernel:
 
             return compile_nest(source, FASTMATH)
 
-        self._loaded: Loaded | Plain
-        if settings.plain:
-            self._loaded, self.from_cache = Plain(source), True  # nothing was compiled
-        else:
-            self._loaded, self.from_cache = obtain(nest_key(source), facts, compiled)
-            keep_text(source)
+        self._loaded, self.from_cache = obtain(nest_key(source), facts, compiled)
+        keep_text(source)
         self.address = self._loaded.address
         self.seconds = time.perf_counter() - start
         self.usage = np.zeros(2, np.intp)
@@ -95,8 +91,8 @@ def nest_key(source: Source) -> Key:
 
 
 def is_cached(source: Source) -> bool:
-    """Whether the cache has the kernel of a source, or none is needed."""
-    return settings.plain or disk().has(_plain(nest_key(source)))
+    """Whether the cache has the kernel of a source."""
+    return disk().has(_plain(nest_key(source)))
 
 
 def obtain(key: Key, facts: dict[str, Any], compiled: Callable[[], Code]) -> tuple[Loaded, bool]:
@@ -117,7 +113,7 @@ def environment() -> Key:
     name, features = cpu()
     return {
         "codegen": CODEGEN,
-        "primitives": _digest("intrinsics", "memory", "lanes", "vectors", "compile"),
+        "primitives": _digest("intrinsics", "memory", "lanes", "vectors", "context", "compile"),
         "python": sys.implementation.cache_tag,
         "system": f"{sys.platform} {platform.machine()}",
         "numba": _version("numba"),

@@ -10,7 +10,6 @@ from einjit.equation.operands import Array, Layout
 from einjit.kernel.arena import arena
 from einjit.kernel.build import Kernel
 from einjit.kernel.native import Native
-from einjit.kernel.plain import PlainNative
 from einjit.plan.nest import Nest
 from einjit.plan.packed import Macrokernel, Move, Packed
 from einjit.plan.plan import Plan, Step
@@ -27,7 +26,7 @@ TASKS = 128
 
 def ready(
     plan: Plan,
-    native: Native | PlainNative,
+    native: Native,
     kernel: Callable[[Nest | Packed], Kernel],
     shared: Callable[[Macrokernel | Move], Kernel],
 ) -> Launch:
@@ -44,7 +43,7 @@ def ready(
 
 def _launch(
     step: Step,
-    native: Native | PlainNative,
+    native: Native,
     kernel: Callable[[Nest | Packed], Kernel],
     shared: Callable[[Macrokernel | Move], Kernel],
     scalar: bool,

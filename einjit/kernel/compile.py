@@ -12,28 +12,15 @@ from typing import Any
 
 from numba import cfunc, njit
 from numba.core import types
-from numba.core.codegen import JITCPUCodegen
-from numba.core.compiler import Compiler, CompilerBase
 from numba.core.compiler_lock import global_compiler_lock
-from numba.core.compiler_machinery import PassManager
 from numba.core.registry import cpu_target
-from numba.core.typed_passes import (
-    NativeLowering,
-    NoPythonBackend,
-    NopythonTypeInference,
-    PreLowerStripPhis,
-)
-from numba.core.untyped_passes import (
-    FixupArgs,
-    IRProcessing,
-    ReconstructSSA,
-    TranslateByteCode,
-)
 
 from einjit.kernel import hot
+from einjit.kernel.context import Generic, Loops, compile_loops
 from einjit.kernel.load import Code, needs_of
 from einjit.kernel.memory import get_num_threads, set_num_threads
 from einjit.kernel.modules import enter, module_of
+from einjit.plan.packed import Packed
 from einjit.settings import settings
 from einjit.source.module import Source
 
@@ -76,41 +63,45 @@ with _blas_is_there():
     importlib.import_module("numba.np.arraymath")
 
 
-class Loops(CompilerBase):  # type: ignore[misc]
-    """numba's pipeline without the passes that loops over pointers have no use for: closures,
-    rewrites, inlining, parallel analysis. It takes a sixth off the time of a kernel."""
-
-    def define_pipelines(self) -> list[PassManager]:
-        """One pipeline: bytecode, types, LLVM."""
-        manager = PassManager("loops")
-        for stage in (
-            TranslateByteCode,
-            FixupArgs,
-            IRProcessing,
-            ReconstructSSA,
-            NopythonTypeInference,
-            PreLowerStripPhis,
-            NativeLowering,
-            NoPythonBackend,
-        ):
-            manager.add_pass(stage, stage.__name__)
-        manager.finalize()
-        return [manager]
+AROUND_KERNELS = {"opt": 1, "loop_vectorize": False, "slp_vectorize": False}
+"""The optimiser's effort for loops that only call kernels."""
 
 
-class Generic(JITCPUCodegen):  # type: ignore[misc]
-    """numba's code generator for all CPUs of the architecture."""
+def compile_nest(source: Source, fastmath: Sequence[str]) -> Code:
+    """The kernel of a generated module."""
+    module = module_of(source)
+    arguments = getattr(source.nest, "arguments", ())
+    signature = types.void(*[types.intp] * len(arguments)) if arguments else NEST
+    effort = AROUND_KERNELS if isinstance(source.nest, Packed) else {}
+    code = _code(*compile_loops(module.contract, signature, set(fastmath), effort))
+    enter(module, source.text)  # once it has compiled
+    return code
 
-    def _get_host_cpu_name(self) -> str:
-        return "generic"
 
-    def _get_host_cpu_features(self) -> str:
-        return ""
+def compile_hot(name: str) -> Code:
+    """A function of the module `hot`; the parallel loop is compiled by numba's parallel backend."""
+    with _for_target():
+        if name != "drive":
+            return _compiled(getattr(hot, name), BUILTIN, pipeline_class=Loops)
+        parallel = njit(LOOP, parallel=True, error_model="numpy")(hot.drive)
+
+        def enter(kernel, tiles, chunk, operands, sizes, n_threads):  # type: ignore[no-untyped-def]
+            before = get_num_threads()  # the user's own parallel functions keep their number
+            set_num_threads(n_threads)
+            parallel(kernel, tiles, chunk, operands, sizes)
+            set_num_threads(before)
+
+        return _compiled(enter, DRIVER)
+
+
+def _compiled(function: Any, signature: Any, **options: Any) -> Code:
+    compiled = cfunc(signature, error_model="numpy", **options)(function)
+    return _code(compiled._library, compiled.native_name)
 
 
 @functools.cache
 def _generic() -> Generic:
-    return Generic("einjit.generic")
+    return Generic("einjit.drive")
 
 
 @contextlib.contextmanager
@@ -133,42 +124,10 @@ def _for_target() -> Iterator[None]:
             context._internal_codegen, context.cached_internal_func = native
 
 
-@_for_target()
-def compile_nest(source: Source, fastmath: Sequence[str]) -> Code:
-    """The kernel of a generated module."""
-    module = module_of(source)
-    arguments = getattr(source.nest, "arguments", ())
-    signature = types.void(*[types.intp] * len(arguments)) if arguments else NEST
-    code = _compiled(module.contract, signature, set(fastmath), Loops)
-    enter(module, source.text)  # once it has compiled
-    return code
-
-
-@_for_target()
-def compile_hot(name: str) -> Code:
-    """A function of the module `hot`; the parallel loop is compiled by numba's parallel backend."""
-    if name != "drive":
-        return _compiled(getattr(hot, name), BUILTIN, pipeline=Loops)
-    parallel = njit(LOOP, parallel=True, error_model="numpy")(hot.drive)
-
-    def enter(kernel, tiles, chunk, operands, sizes, n_threads):  # type: ignore[no-untyped-def]
-        before = get_num_threads()  # the user's own parallel functions keep their number
-        set_num_threads(n_threads)
-        parallel(kernel, tiles, chunk, operands, sizes)
-        set_num_threads(before)
-
-    return _compiled(enter, DRIVER)
-
-
-def _compiled(
-    function: Any, signature: Any, fastmath: Any = False, pipeline: Any = Compiler
-) -> Code:
+def _code(library: Any, symbol: str) -> Code:
     """A function with the C calling convention, as an object file."""
-    options = {"fastmath": fastmath, "error_model": "numpy", "pipeline_class": pipeline}
-    compiled = cfunc(signature, **options)(function)
-    library = compiled._library
     module = library._final_module
     declared = [f.name for f in module.functions if f.is_declaration]
     declared += [v.name for v in module.global_variables if v.is_declaration]
-    code = bytes(library._get_compiled_object())
-    return Code(code, compiled.native_name, needs_of(declared))
+    library.get_pointer_to_function(symbol)  # LLVM writes the object file
+    return Code(bytes(library._get_compiled_object()), symbol, needs_of(declared))

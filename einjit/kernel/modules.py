@@ -14,26 +14,13 @@ from types import ModuleType
 from typing import Any
 
 from einjit.kernel.cache import Entry, Key, disk
-from einjit.kernel.meanings import MEANINGS
-from einjit.settings import settings
 from einjit.source.module import PACKAGE, Source, module_name
 
 
-class Plain:
-    """A source as plain Python, in place of code in memory. Its address is that of Python's object
-    for its function."""
-
-    def __init__(self, source: Source) -> None:
-        module = module_of(source, plain=True)
-        enter(module, source.text)
-        self.function = module.contract
-        self.address = id(self.function)
-
-
-def module_of(source: Source, plain: bool = False) -> Any:
-    """The module of a source, run but not entered; as plain Python, or for numba to compile."""
+def module_of(source: Source) -> Any:
+    """The module of a source, run but not entered."""
     module = ModuleType(source.module)
-    _fill(module, source.text, plain)
+    _fill(module, source.text)
     return module
 
 
@@ -65,15 +52,13 @@ class Finder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
         text = _text(module.__name__)
         if text is None:
             raise ImportError(f"{module.__name__} is not in the cache any more")
-        _fill(module, text, settings.plain)
+        _fill(module, text)
         _show(module, text)
 
 
-def _fill(module: ModuleType, text: str, plain: bool) -> None:
+def _fill(module: ModuleType, text: str) -> None:
     module.__file__ = _origin(module.__name__)
     exec(compile(text, module.__file__, "exec"), module.__dict__)
-    if plain:
-        module.__dict__.update({n: MEANINGS[n] for n in MEANINGS.keys() & module.__dict__.keys()})
 
 
 def _show(module: ModuleType, text: str) -> None:

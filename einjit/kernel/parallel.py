@@ -20,7 +20,6 @@ from einjit.thread_count import get_num_threads
 
 if TYPE_CHECKING:
     from einjit.kernel.native import Native
-    from einjit.kernel.plain import PlainNative
 
 IMPORT_PATIENCE = 200_000_000
 """Nanoseconds of large calls in one thread before numba is imported for its threads."""
@@ -39,7 +38,7 @@ INSIDE = {"omp": "omp_in_parallel", "tbb": "_ZN3tbb6detail2r115current_contextEv
 class Threads:
     """The parallel loop of a process, fetched when large calls have waited long enough for it."""
 
-    def __init__(self, native: "Native | PlainNative", registry_lock: threading.RLock) -> None:
+    def __init__(self, native: "Native", registry_lock: threading.RLock) -> None:
         self._native = weakref.proxy(native)
         self._registry_lock = registry_lock
         self._driver: Builtin | None = None

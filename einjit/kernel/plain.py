@@ -1,74 +1,84 @@
-"""The hot path where nothing is compiled: calls in plain Python, for breakpoints and prints.
+"""Generated source as plain Python: what runs under `NUMBA_DISABLE_JIT=1`, for breakpoints.
 
-What `native` and `hot` do, without threads. An exception in generated source is the caller's.
+Kernels and calls here stand in for those of `build` and `native`; nothing is compiled, nothing runs
+in parallel, and the instructions of vectors are the loops of `meanings`.
 """
 
-from collections.abc import Callable, Hashable, Sequence
+import time
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
 from einjit.equation.operands import Array
-from einjit.kernel.arena import arena
 from einjit.kernel.build import Kernel
-from einjit.kernel.meanings import call, reachable
+from einjit.kernel.meanings import FUNCTIONS, MEANINGS
+from einjit.kernel.modules import enter, module_of
+from einjit.source.module import Source
+
+
+class PlainKernel(Kernel):
+    """The function of a generated module. Its address is its place among `meanings.FUNCTIONS`."""
+
+    def __init__(self, source: Source) -> None:
+        start = time.perf_counter()
+        self.source = source
+        self.from_cache = False
+        module = module_of(source)
+        names = module.__dict__
+        names.update({name: MEANINGS[name] for name in MEANINGS.keys() & names.keys()})
+        enter(module, source.text)
+        self.contract: Callable[..., None] = module.contract
+        self.address = len(FUNCTIONS)
+        FUNCTIONS.append(self.contract)
+        self.seconds = time.perf_counter() - start
+        self.usage = np.zeros(2, np.intp)
 
 
 class PlainNative:
-    """`calls` is the dictionary that `find` looks in: key → a callable (subscripts, *operands)."""
+    """The functions of `native.Native` in Python."""
 
-    def __init__(self, calls: dict[Any, Any]) -> None:
-        self.calls = calls
+    def __init__(self) -> None:
         self.clock = 0
         self.hits = 0
 
-    def find(self, *arguments: Any) -> Callable[..., Any] | None:
-        """The call for (subscripts, *operands), or None: unseen, or not plain ndarrays."""
-        key = self.describe(*arguments)
-        found = None if key is None else self.calls.get(key)
-        self.hits += found is not None
-        return found
+    def find(self, *arguments: Any) -> None:
+        """None: each call takes the long way, which finds it by what `describe` says of it."""
 
-    def describe(self, *arguments: Any) -> Hashable:
-        """The key: the text, and each operand's type, shape and strides; None where there is no
-        text or not only plain ndarrays."""
-        text, operands = arguments[:1], arguments[1:]
-        if not text or type(text[0]) is not str or not all(map(_is_plain, operands)):
-            return None
-        return text[0], *((o.dtype.num, o.shape, o.strides) for o in operands)
+    def describe(self, subscripts: str, *operands: Array) -> Any:
+        """A key of the subscripts and the operands' layouts."""
+        return subscripts, *((x.dtype.str, x.shape, x.strides) for x in operands)
 
     def call_back(self, **functions: Callable[[], Any]) -> None:
-        """Nothing: there are no threads to ask for."""
+        """Nothing is called: no call is large enough for threads."""
 
-    def share_threads(self, driver: int, **options: int) -> None:
-        """Nothing: there are no threads."""
+    def share_threads(self, driver: int, **facts: int) -> None:
+        """No call runs in parallel."""
 
     def bind_run(
         self,
         *,
-        kernel: Kernel,
+        kernel: PlainKernel,
         tiles: int,
         order: tuple[int, ...],
         dtype: np.dtype[Any],
         shape: tuple[int, ...],
         strides: tuple[int, ...],
-        sizes: tuple[int, ...],
+        sizes: Sequence[int],
         scalar: bool,
-        parts: Sequence[Kernel] = (),
-        **unused: int,
+        **others: Any,
     ) -> Callable[..., Any]:
-        """A function (subscripts, *operands[, out]) that runs a kernel; strides in bytes."""
+        """A function (subscripts, *operands[, out]) that runs a kernel."""
 
         def run(subscripts: str, *arguments: Array) -> Any:
-            given = arguments[len(order) :]
-            made = given[0] if given else np.ndarray(shape, dtype, strides=strides)
-            arrays = [*(arguments[i] for i in order), made]
             self.clock += 1
-            kernel.usage[:] = kernel.calls + 1, self.clock
-            scratch = [arena().room] if parts else []
-            with reachable([*arrays, *scratch]), np.errstate(all="ignore"):
-                call(kernel.address, (0, tiles, [a.ctypes.data for a in arrays], sizes))
-            return made[()] if scalar and not given else made
+            kernel.usage[:] = kernel.usage[0] + 1, self.clock
+            out = arguments[len(order) :]
+            made = out[0] if out else np.ndarray(shape, dtype, strides=strides)
+            arrays = [*(arguments[i] for i in order), made]
+            with np.errstate(all="ignore"):  # integers wrap
+                kernel.contract(0, tiles, [x.ctypes.data for x in arrays], sizes)
+            return made[()] if scalar and not out else made
 
         return run
 
@@ -79,15 +89,11 @@ class PlainNative:
         strides: tuple[int, ...],
         scalar: bool,
     ) -> Callable[..., Any]:
-        """A function (subscripts, operand) that makes a view; strides in bytes."""
+        """A function (subscripts, operand) that makes a view."""
 
         def view(subscripts: str, operand: Array) -> Any:
             writeable = operand.flags.writeable
-            made = np.lib.stride_tricks.as_strided(operand, shape, strides, writeable=writeable)
-            return made[()] if scalar else made
+            seen = np.lib.stride_tricks.as_strided(operand, shape, strides, writeable=writeable)
+            return seen[()] if scalar else seen
 
         return view
-
-
-def _is_plain(operand: Any) -> bool:
-    return type(operand) is np.ndarray and operand.flags.aligned and operand.dtype.isnative

@@ -45,7 +45,7 @@ def _chosen(equation: Equation, extents: Sequence[int], optimize: Any) -> tuple[
         if one_pass <= STEP * (n - 1) and n <= MOST_TOGETHER:
             return together, "small: one pass costs less than the intermediates"
         scalars = [place for place, term in enumerate(equation.inputs) if not term]
-        if scalars:
+        if 0 < len(scalars) < n:
             return _scalars_first(equation, extents, scalars)
         path, cost = _opt_einsum_path(equation, extents)
         if one_pass <= cost + STEP * (len(path) - 1) and n <= MOST_TOGETHER:

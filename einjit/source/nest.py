@@ -20,6 +20,10 @@ NESTED = 5
 """Loops of one kind that are nested; of more, the outer ones are run as one over their joint
 extent: Python takes at most 20 nested blocks."""
 
+TOGETHER = 4
+"""Rows that are added to the sums of a strip at a time: the sums are loaded and stored once for
+them, and memory is read from as many places at once."""
+
 TERMS = 4
 """Terms of an index expression on one line."""
 
@@ -45,6 +49,7 @@ class _NestWriter:
         self.factors: list[str] = []  # hoisted products, the last one holding those before it
         self.opened: set[int] = set()
         self.held: set[int] = set()
+        self.row, self.grouped = 0, -1  # the row of those added together, and its loop
         known = dict(nest.constants)
         names = (f"n_{index_name(i)}" for i in range(nest.loops))
         self.extents = {i: known[name] for i, name in enumerate(names) if name in known}
@@ -260,20 +265,48 @@ class _NestWriter:
         if self.blocked:
             w.line("terms = 0")
         held = sums[-1]
+        *outer, last = self.nest.contracted
         with ExitStack() as contracted:
-            self._open_loops(contracted, list(self.nest.contracted), "contracted")
-            with self._inner_loop("low, high", "free"):
-                value = added(self.nest.compute, f"{held}[{name} - low]", self._term())
-                w.line(f"{held}[{name} - low] = {value}")
-            if self.blocked:
-                w.line("terms += 1")
-                with w.block(f"if terms >= {BLOCK}:"):
-                    with w.block(f"for {name} in range(high - low):"):
-                        w.line(f"total[{name}] = total[{name}] + part[{name}]")
-                        w.line(f"part[{name}] = {zero}")
-                    w.line("terms = 0")
+            self._open_loops(contracted, outer, "contracted")
+            row, start, stop = index_name(last), "", f"n_{index_name(last)}"
+            extent = stop
+            if last == self.nest.span:
+                start, stop, extent = "start + ", "stop", "(stop - start)"
+            groups = w.block(
+                f"for group in range({extent} // {TOGETHER}):", f"contracted, {TOGETHER} at a time"
+            )
+            with groups:
+                w.line(f"{row} = {start}group * {TOGETHER}")
+                self._add_rows(last, TOGETHER, held)
+            rest = f"for {row} in range({stop} - {extent} % {TOGETHER}, {stop}):"
+            with w.block(rest, "contracted, the rest"):
+                self._add_rows(last, 1, held)
         with w.block(f"for {name} in range(low, high):"):
             self._store(" + ".join(f"{held}[{name} - low]" for held in sums))
+
+    def _add_rows(self, loop: int, number: int, held: str) -> None:
+        """Add so many rows of terms to the sums of a strip."""
+        w, name = self.w, index_name(self.inner)
+        before, entered = (self.opened, self.waiting, self.factors), []
+        self.grouped = loop
+        for self.row in range(number):
+            self.opened, self.waiting, self.factors = set(before[0]), before[1][:], before[2][:]
+            self._enter([loop])
+            entered.append((self.waiting, self.factors))
+        with self._inner_loop("low, high", "free"):
+            w.line(f"run = {held}[{name} - low]")
+            for self.row, (self.waiting, self.factors) in enumerate(entered):
+                w.line(f"run = {added(self.nest.compute, 'run', self._term())}")
+            w.line(f"{held}[{name} - low] = run")
+        self.row, self.grouped = 0, -1
+        self.opened, self.waiting, self.factors = before
+        if self.blocked:
+            w.line(f"terms += {number}")
+            with w.block(f"if terms > {BLOCK - TOGETHER}:"):
+                with w.block(f"for {name} in range(high - low):"):
+                    w.line(f"total[{name}] = total[{name}] + part[{name}]")
+                    w.line(f"part[{name}] = {self.compute}(0)")
+                w.line("terms = 0")
 
     # ------------------------------------------------------------ elements
 
@@ -293,7 +326,7 @@ class _NestWriter:
         """Load what no inner loop changes, and multiply it with what was hoisted further out."""
         ready = [i for i in self.waiting if self.opened.issuperset(self.nest.terms[i])]
         if ready:
-            name = f"hoisted_{len(self.factors) + 1}"
+            name = f"hoisted_{len(self.factors) + 1}" + f"_{self.row}" * bool(self.row)
             self.w.line(f"{name} = {self._product(ready)}")
             self.factors.append(name)
             self.waiting = [i for i in self.waiting if i not in ready]
@@ -323,9 +356,9 @@ class _NestWriter:
         if operand in self.held:
             return f"{name}_held[{self._compact(nest.terms[operand])}]"
         parts = [
-            index_name(i)
+            self._value(i)
             if nest.unit[operand] and i == self.inner
-            else f"{index_name(i)} * {name}_{index_name(i)}"
+            else f"{self._value(i)} * {name}_{index_name(i)}"
             for i in nest.terms[operand]
         ]
         if nest.span is not None and operand == len(nest.terms) - 1:
@@ -334,6 +367,11 @@ class _NestWriter:
             self.w.line(f"at_{name} = {' + '.join(parts[:TERMS])}")
             parts[:TERMS] = [f"at_{name}"]
         return f"{name}[{' + '.join(parts) or '0'}]"
+
+    def _value(self, loop: int) -> str:
+        """A loop's variable; in a row of those added together, so much more."""
+        name = index_name(loop)
+        return f"({name} + {self.row})" if loop == self.grouped and self.row else name
 
     def _store(self, value: str) -> None:
         last = len(self.nest.terms) - 1

@@ -5,7 +5,7 @@ indices that does not fuse into one is cut index by index, and a packed box hold
 group flattened, whatever their strides in the operand (Matthews, *TBLIS*, arXiv 1607.00291).
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 
 import numpy as np
@@ -13,9 +13,6 @@ import numpy as np
 from einjit.names import index_name
 from einjit.plan.packed import LINE, Packed
 from einjit.source.writer import Writer
-
-FACTORS = 6
-"""Factors of a product on one line."""
 
 
 def write_packed(packed: Packed, writer: Writer) -> None:
@@ -43,7 +40,7 @@ class _PackedWriter:
                 self._pad("b_k", "width")
                 if not p.direct:
                     self._pad("c_m", "width")
-                self._count("blocks", p.group_k, "of K")
+                w.line(f"blocks = {_times(f'boxes_{index_name(i)}' for i in p.group_k)}", "of K")
                 w.line("block = 0")
                 with ExitStack() as stack:
                     for name in map(index_name, p.group_k):
@@ -78,18 +75,11 @@ class _PackedWriter:
             w.line(f"{name} = sizes[{number + 3}]")
         for name in map(index_name, (*p.group_s, *p.group_m, *p.group_n, *p.group_k)):
             w.line(f"boxes_{name} = parts(n_{name}, box_{name})")
-        self._count("boxes", p.group_m, "of M")
+        w.line(f"boxes = {_times(f'boxes_{index_name(i)}' for i in p.group_m)}", "of M")
         w.line("tiles_m = parts(boxes, per_tile)")
         w.line("a_box = arena")
         w.line("b_box = a_box + to_b")
         w.line("c_box = a_box + to_c")
-
-    def _count(self, name: str, group: Sequence[int], comment: str) -> None:
-        """How many boxes a group is cut into."""
-        factors = [f"boxes_{index_name(i)}" for i in group]
-        self.w.line(f"{name} = {' * '.join(factors[:FACTORS])}", comment)
-        if factors[FACTORS:]:
-            self.w.line(f"{name} *= {' * '.join(factors[FACTORS:])}")
 
     def _decode_tile(self) -> None:
         w = self.w
@@ -179,10 +169,10 @@ class _PackedWriter:
             for name in map(index_name, others):
                 stack.enter_context(self.w.block(f"for {name} in range(e_{name}):"))
             arguments = [f"e_{index_name(i)}" for i in pair]
-            for address, stride in (to, source):
+            for name, (address, stride) in (("to", to), ("source", source)):
                 offset = [f"{index_name(i)}, {stride(i)}" for i in others]
-                arguments += [self._bytes(address, offset), *map(stride, pair)]
-            self.w.line(f"call8(move, ({', '.join(arguments)}))")
+                arguments += [self._bytes(name, address, offset), *map(stride, pair)]
+            self.w.call("call8", "move", arguments)
 
     def _in_a(self, i: int) -> str:
         if i in self.p.group_s:
@@ -223,9 +213,11 @@ class _PackedWriter:
             b = self._operand_b([i for i in others if i not in p.group_m])
             address, stride = ("at_c", _stride("C")) if p.direct else ("c_box", self._in_c)
             offset = [f"{index_name(i)}, {stride(i)}" for i in others]
-            c = [self._bytes(address, offset), stride(p.group_m[-1]) if p.direct else "c_m"]
-            arguments = [*sizes, *a, *b, *c, "block - 1"]
-            w.line(f"call11(macrokernel, ({', '.join(arguments)}))")
+            c = [
+                self._bytes("row_c", address, offset),
+                stride(p.group_m[-1]) if p.direct else "c_m",
+            ]
+            w.call("call11", "macrokernel", [*sizes, *a, *b, *c, "block - 1"])
         if not p.direct:
             self._unpack_c()
 
@@ -235,31 +227,51 @@ class _PackedWriter:
         if p.pack_a:
             strides = ["a_m", "1"] if p.rows else ["1", "a_k"]
             offset = [f"{index_name(i)}, {self._in_a(i)}" for i in others]
-            return [self._bytes("a_box", offset), *strides]
+            return [self._bytes("row_a", "a_box", offset), *strides]
         m, k = index_name(p.group_m[-1]), index_name(p.group_k[-1])
         self.w.line(f"at_a = {self._address('A', p.terms[0])}")
         offset = [f"{index_name(i)}, A_{index_name(i)}" for i in others]
-        return [self._bytes("at_a", offset), f"A_{m}", f"A_{k}"]
+        return [self._bytes("row_a", "at_a", offset), f"A_{m}", f"A_{k}"]
 
     def _operand_b(self, others: list[int]) -> list[str]:
         """Address and stride along K of the macrokernel's B."""
         p = self.p
         if p.pack_b:
             offset = [f"{index_name(i)}, {self._in_b(i)}" for i in others]
-            return [self._bytes("b_box", offset), "b_k"]
+            return [self._bytes("row_b", "b_box", offset), "b_k"]
         self.w.line(f"at_b = {self._address('B', p.terms[1])}")
         offset = [f"{index_name(i)}, B_{index_name(i)}" for i in others]
-        return [self._bytes("at_b", offset), f"B_{index_name(p.group_k[-1])}"]
+        return [self._bytes("row_b", "at_b", offset), f"B_{index_name(p.group_k[-1])}"]
 
     def _address(self, operand: str, loops: Sequence[int]) -> str:
         """The address of an operand's element where its box begins."""
         base = "C_part" if operand == "C" and self.p.spans else operand
         places = ((index_name(i), "" if i in self.batch else "0") for i in loops)
-        return self._bytes(base, [f"{name}{zero}, {operand}_{name}" for name, zero in places])
+        offset = [f"{name}{zero}, {operand}_{name}" for name, zero in places]
+        return self._bytes(f"at_{operand.lower()}", base, offset)
 
-    def _bytes(self, address: str, offset: list[str]) -> str:
-        return f"place({address}, {self.size}, ({', '.join(offset)}))" if offset else address
+    def _bytes(self, name: str, address: str, offset: list[str]) -> str:
+        """An address and an offset, pairs of an index and a stride; what a line does not hold of
+        it is added to `name` before."""
+        room = self.w.room - 9  # of an argument, and its comma
+        while offset:
+            n = len(offset)
+            while n > 1 and len(self._placed(address, offset[:n])) > room:
+                n -= 1
+            placed, offset = self._placed(address, offset[:n]), offset[n:]
+            if not offset:
+                return placed
+            self.w.line(f"{name} = {placed}")
+            address = name
+        return address
+
+    def _placed(self, address: str, offset: list[str]) -> str:
+        return f"place({address}, {self.size}, ({', '.join(offset)}))"
 
 
 def _stride(operand: str) -> Callable[[int], str]:
     return lambda i: f"{operand}_{index_name(i)}"
+
+
+def _times(factors: Iterable[str]) -> str:
+    return " * ".join(factors)

@@ -18,13 +18,22 @@ class Writer:
         self.depth = 0
 
     def line(self, text: str = "", comment: str = "") -> None:
-        """One statement, with a comment behind it where it fits, above it where it does not."""
+        """One line, with a comment behind it where it fits, above it where it does not.
+
+        A long assignment from a call takes three lines, as ruff writes it.
+        """
         indent = "    " * self.depth
+        target, _, value = text.partition(" = ")
+        if len(indent + text) > WIDTH and value.endswith(")"):
+            function, _, argument = value[:-1].partition("(")
+            self.line(f"{target} = {function}(")
+            self.lines += [f"{indent}    {argument}", f"{indent})"]
+            return
         if comment and len(indent + text) + len(comment) + 4 <= WIDTH:
             text += "  # " + comment
         elif comment:
             self.lines.append(f"{indent}# {comment}")
-        self.lines += _laid_out(indent, text)
+        self.lines.append((indent + text).rstrip())
 
     def imported(self, module: str, names: Sequence[str]) -> None:
         """Import names from a module."""
@@ -36,6 +45,25 @@ class Writer:
         for name in names:
             self.line(f"    {name},")
         self.line(")")
+
+    def call(self, function: str, address: str, arguments: Sequence[str]) -> None:
+        """A call of compiled code, its arguments on lines of their own where they are long."""
+        text = f"{function}({address}, ({', '.join(arguments)}))"
+        if len("    " * self.depth + text) <= WIDTH:
+            self.line(text)
+            return
+        self.line(f"{function}(")
+        self.line(f"    {address},")
+        self.line("    (")
+        for argument in arguments:
+            self.line(f"        {argument},")
+        self.line("    ),")
+        self.line(")")
+
+    @property
+    def room(self) -> int:
+        """Characters that the next line has."""
+        return WIDTH - 4 * self.depth
 
     def drop_unused(self) -> None:
         """Leave out assignments to names that nothing reads, and what only those read."""
@@ -58,32 +86,3 @@ class Writer:
 
     def text(self) -> str:
         return "\n".join(self.lines) + "\n"
-
-
-def _laid_out(indent: str, text: str) -> list[str]:
-    """A statement as ruff writes it: on one line where it fits, else with what is in its brackets
-    below: arguments of a call on one line or on a line each, elements of a tuple on a line each."""
-    head, _, rest = text.partition("(")
-    inner, _, tail = rest.rpartition(")")
-    items = _items(inner)
-    if len(indent + text) <= WIDTH or tail not in ("", ",") or not items:
-        return [(indent + text).rstrip()]
-    deeper = indent + "    "
-    lines = [deeper + inner]
-    if len(lines[0]) > WIDTH or not head:
-        lines = [line for item in items for line in _laid_out(deeper, item + ",")]
-    return [f"{indent}{head}(", *lines, f"{indent}){tail}"]
-
-
-def _items(text: str) -> list[str]:
-    """What commas part outside of brackets; nothing where brackets close that were not opened."""
-    items, depth = [""], 0
-    for piece in re.split(r"([(),])", text):
-        depth += (piece == "(") - (piece == ")")
-        if depth < 0:
-            return []
-        if piece == "," and not depth:
-            items.append("")
-        else:
-            items[-1] += piece
-    return [item.strip() for item in items if item.strip()]

@@ -1,23 +1,14 @@
 """macrokernel 3×8
 
 C[i, j] = Σ A[i, k] B[k, j] in float64, added to C with `accumulate`
-microkernels of up to 3 rows × 2 vectors of 4 lanes
+microkernels of 3 rows × 2 vectors of 4 lanes, or as large
 j has unit stride in B and C; the other strides are given in elements
 """
 
 from numba.types import float64
 
 from einjit.kernel.intrinsics import minimum, pointer
-from einjit.kernel.vectors import (
-    add,
-    add_first,
-    load,
-    load_first,
-    multiply_add,
-    store,
-    store_first,
-    zeros,
-)
+from einjit.kernel.vectors import prefetch, product, update
 
 CODEGEN = 1
 
@@ -26,98 +17,78 @@ def contract(m, n, depth, a, a_m, a_k, b, b_k, c, c_m, accumulate):
     A = pointer(a, float64)
     B = pointer(b, float64)
     C = pointer(c, float64)
-    strips = (m + 2) // 3
-    height = (m + strips - 1) // strips
     j = 0
     while j < n:  # JR: a micropanel of B
-        left = n - j
-        if left >= 8:
+        left = (n - j + 3) // 4  # vectors of a row
+        vectors = left if left == 3 else minimum(left, 2)
+        last = n - j - (vectors - 1) * 4  # elements of the last one
+        if vectors == 2:
+            strips = (m + 2) // 3
+            height = (m + strips - 1) // strips
             i = 0
             while i < m:  # IR: a strip of A
                 rows = minimum(height, m - i)
+                if j == 0 and a_k == 1:  # ask for the next strip
+                    end = minimum(m, i + 2 * height)
+                    for r in range(i + height, end):
+                        for k in range(0, depth, 8):
+                            prefetch(A, r * a_m + k)
                 if rows == 3:
-                    tile = zeros(3, 2, 4, float64)
-                    for k in range(depth):
-                        row = load(B, k * b_k + j, 2, 4)
-                        tile = multiply_add(tile, A, k * a_k + i * a_m, a_m, row)
-                    if accumulate:
-                        tile = add(tile, C, i * c_m + j, c_m)
-                    store(tile, C, i * c_m + j, c_m)
+                    tile = product(A, i * a_m, a_m, a_k, B, j, b_k, depth, 3, 2, 4)
+                    update(tile, C, i * c_m + j, c_m, last, accumulate)
                 elif rows == 2:
-                    tile = zeros(2, 2, 4, float64)
-                    for k in range(depth):
-                        row = load(B, k * b_k + j, 2, 4)
-                        tile = multiply_add(tile, A, k * a_k + i * a_m, a_m, row)
-                    if accumulate:
-                        tile = add(tile, C, i * c_m + j, c_m)
-                    store(tile, C, i * c_m + j, c_m)
+                    tile = product(A, i * a_m, a_m, a_k, B, j, b_k, depth, 2, 2, 4)
+                    update(tile, C, i * c_m + j, c_m, last, accumulate)
                 else:
-                    tile = zeros(1, 2, 4, float64)
-                    for k in range(depth):
-                        row = load(B, k * b_k + j, 2, 4)
-                        tile = multiply_add(tile, A, k * a_k + i * a_m, a_m, row)
-                    if accumulate:
-                        tile = add(tile, C, i * c_m + j, c_m)
-                    store(tile, C, i * c_m + j, c_m)
+                    tile = product(A, i * a_m, a_m, a_k, B, j, b_k, depth, 1, 2, 4)
+                    update(tile, C, i * c_m + j, c_m, last, accumulate)
                 i += height
-            j += 8
-        elif left >= 4:
+        elif vectors == 3:
+            strips = (m + 1) // 2
+            height = (m + strips - 1) // strips
             i = 0
             while i < m:  # IR: a strip of A
                 rows = minimum(height, m - i)
-                if rows == 3:
-                    tile = zeros(3, 1, 4, float64)
-                    for k in range(depth):
-                        row = load(B, k * b_k + j, 1, 4)
-                        tile = multiply_add(tile, A, k * a_k + i * a_m, a_m, row)
-                    if accumulate:
-                        tile = add(tile, C, i * c_m + j, c_m)
-                    store(tile, C, i * c_m + j, c_m)
-                elif rows == 2:
-                    tile = zeros(2, 1, 4, float64)
-                    for k in range(depth):
-                        row = load(B, k * b_k + j, 1, 4)
-                        tile = multiply_add(tile, A, k * a_k + i * a_m, a_m, row)
-                    if accumulate:
-                        tile = add(tile, C, i * c_m + j, c_m)
-                    store(tile, C, i * c_m + j, c_m)
+                if j == 0 and a_k == 1:  # ask for the next strip
+                    end = minimum(m, i + 2 * height)
+                    for r in range(i + height, end):
+                        for k in range(0, depth, 8):
+                            prefetch(A, r * a_m + k)
+                if rows == 2:
+                    tile = product(A, i * a_m, a_m, a_k, B, j, b_k, depth, 2, 3, 4)
+                    update(tile, C, i * c_m + j, c_m, last, accumulate)
                 else:
-                    tile = zeros(1, 1, 4, float64)
-                    for k in range(depth):
-                        row = load(B, k * b_k + j, 1, 4)
-                        tile = multiply_add(tile, A, k * a_k + i * a_m, a_m, row)
-                    if accumulate:
-                        tile = add(tile, C, i * c_m + j, c_m)
-                    store(tile, C, i * c_m + j, c_m)
+                    tile = product(A, i * a_m, a_m, a_k, B, j, b_k, depth, 1, 3, 4)
+                    update(tile, C, i * c_m + j, c_m, last, accumulate)
                 i += height
-            j += 4
         else:
+            strips = (m + 5) // 6
+            height = (m + strips - 1) // strips
             i = 0
             while i < m:  # IR: a strip of A
                 rows = minimum(height, m - i)
-                if rows == 3:
-                    tile = zeros(3, 1, 4, float64)
-                    for k in range(depth):
-                        row = load_first(B, k * b_k + j, left, 4)
-                        tile = multiply_add(tile, A, k * a_k + i * a_m, a_m, row)
-                    if accumulate:
-                        tile = add_first(tile, C, i * c_m + j, c_m, left)
-                    store_first(tile, C, i * c_m + j, c_m, left)
+                if j == 0 and a_k == 1:  # ask for the next strip
+                    end = minimum(m, i + 2 * height)
+                    for r in range(i + height, end):
+                        for k in range(0, depth, 8):
+                            prefetch(A, r * a_m + k)
+                if rows == 6:
+                    tile = product(A, i * a_m, a_m, a_k, B, j, b_k, depth, 6, 1, 4)
+                    update(tile, C, i * c_m + j, c_m, last, accumulate)
+                elif rows == 5:
+                    tile = product(A, i * a_m, a_m, a_k, B, j, b_k, depth, 5, 1, 4)
+                    update(tile, C, i * c_m + j, c_m, last, accumulate)
+                elif rows == 4:
+                    tile = product(A, i * a_m, a_m, a_k, B, j, b_k, depth, 4, 1, 4)
+                    update(tile, C, i * c_m + j, c_m, last, accumulate)
+                elif rows == 3:
+                    tile = product(A, i * a_m, a_m, a_k, B, j, b_k, depth, 3, 1, 4)
+                    update(tile, C, i * c_m + j, c_m, last, accumulate)
                 elif rows == 2:
-                    tile = zeros(2, 1, 4, float64)
-                    for k in range(depth):
-                        row = load_first(B, k * b_k + j, left, 4)
-                        tile = multiply_add(tile, A, k * a_k + i * a_m, a_m, row)
-                    if accumulate:
-                        tile = add_first(tile, C, i * c_m + j, c_m, left)
-                    store_first(tile, C, i * c_m + j, c_m, left)
+                    tile = product(A, i * a_m, a_m, a_k, B, j, b_k, depth, 2, 1, 4)
+                    update(tile, C, i * c_m + j, c_m, last, accumulate)
                 else:
-                    tile = zeros(1, 1, 4, float64)
-                    for k in range(depth):
-                        row = load_first(B, k * b_k + j, left, 4)
-                        tile = multiply_add(tile, A, k * a_k + i * a_m, a_m, row)
-                    if accumulate:
-                        tile = add_first(tile, C, i * c_m + j, c_m, left)
-                    store_first(tile, C, i * c_m + j, c_m, left)
+                    tile = product(A, i * a_m, a_m, a_k, B, j, b_k, depth, 1, 1, 4)
+                    update(tile, C, i * c_m + j, c_m, last, accumulate)
                 i += height
-            j = n
+        j += vectors * 4

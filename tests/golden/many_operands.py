@@ -18,7 +18,7 @@ f: contracted, innermost, unit stride in C
 
 from numba.types import float64
 
-from einjit.kernel.intrinsics import minimum, pointer
+from einjit.kernel.intrinsics import pointer
 
 CODEGEN = 1
 
@@ -54,8 +54,6 @@ def contract(first, last, operands, sizes):
     G_e = sizes[18]
     for _ in range(first, last):  # one tile
         total = float64(0)
-        part = float64(0)
-        terms = 0
         for a in range(n_a):  # contracted
             for b in range(n_b):  # contracted
                 for c in range(n_c):  # contracted
@@ -65,16 +63,7 @@ def contract(first, last, operands, sizes):
                         for e in range(n_e):  # contracted
                             product = hoisted_2 * B[a * B_a + e * B_e]
                             hoisted_3 = product * G[d * G_d + e * G_e]
-                            for block in range(0, n_f, 256):  # of terms
-                                end = minimum(n_f, block + 256)
-                                run = float64(0)
-                                for f in range(block, end):  # contracted, innermost
-                                    product = hoisted_3 * C[a * C_a + f]
-                                    run = run + product * E[b * E_b + f * E_f]
-                                part = part + run
-                                terms += end - block
-                                if terms >= 256:
-                                    total = total + part
-                                    part = float64(0)
-                                    terms = 0
-        H[0] = total + part
+                            for f in range(n_f):  # contracted, innermost
+                                product = hoisted_3 * C[a * C_a + f]
+                                total = total + product * E[b * E_b + f * E_f]
+        H[0] = total

@@ -26,11 +26,11 @@ def contract(rows, columns, to, to_row, to_column, source, row, column):
         for r in range(rows):
             c = 0
             while c + 4 <= columns:
-                store(load(Y, r * row + c, 1, 4), X, r * to_row + c, 0)
+                store(load(Y, r * row + c, 1, 4), X, r * to_row + c)
                 c += 4
             if c < columns:
-                last = load_first(Y, r * row + c, columns - c, 4)
-                store_first(last, X, r * to_row + c, 0, columns - c)
+                last = load_first(Y, r * row + c, 1, columns - c, 4)
+                store_first(last, X, r * to_row + c, columns - c)
     elif to_row == 1 and column == 1:
         whole_rows = rows - rows % 4
         whole_columns = columns - columns % 4
@@ -40,8 +40,8 @@ def contract(rows, columns, to, to_row, to_column, source, row, column):
         for r in range(whole_rows):
             for c in range(whole_columns, columns):
                 X[c * to_column + r] = Y[r * row + c]
-        for c in range(columns):
-            for r in range(whole_rows, rows):
+        for r in range(whole_rows, rows):
+            for c in range(columns):
                 X[c * to_column + r] = Y[r * row + c]
     else:
         for r in range(rows):

@@ -9,7 +9,7 @@ c: contracted (K)
 """
 
 from einjit.kernel.intrinsics import minimum
-from einjit.kernel.memory import call8, call11, give, take
+from einjit.kernel.memory import call8, call11, give, parts, place, row_of, take
 
 CODEGEN = 1
 
@@ -36,10 +36,10 @@ def contract(first, last, operands, sizes):
     B_b = sizes[15]
     C_a = sizes[16]
     C_b = sizes[17]
-    boxes_a = (n_a + box_a - 1) // box_a
-    boxes_c = (n_c + box_c - 1) // box_c
+    boxes_a = parts(n_a, box_a)
+    boxes_c = parts(n_c, box_c)
     boxes = boxes_a  # of M
-    tiles_m = (boxes + per_tile - 1) // per_tile
+    tiles_m = parts(boxes, per_tile)
     a_box = arena
     b_box = a_box + to_b
     for tile in range(first, last):  # parallel
@@ -50,7 +50,7 @@ def contract(first, last, operands, sizes):
         e_b = minimum(box_b, n_b - b0)
         flat_b = 1
         width = flat_b * e_b
-        b_k = ((width + 7) // 8 | 1) * 8  # an odd number of lines: all of the cache's sets
+        b_k = row_of(width, 8)
         block = 0
         for block_c in range(boxes_c):  # PC: blocks of K
             c0 = block_c * box_c
@@ -58,17 +58,17 @@ def contract(first, last, operands, sizes):
             flat_c = 1
             depth = flat_c * e_c
             block += 1
-            at_b = B + 8 * (c0 * B_c + b0 * B_b)
+            at_b = place(B, 8, (c0, B_c, b0, B_b))
             call8(move, (e_c, e_b, b_box, flat_c * b_k, flat_b, at_b, B_c, B_b))
             for m_box in range(m_first, m_last):  # IC: boxes of M
                 a0 = m_box * box_a
                 e_a = minimum(box_a, n_a - a0)
                 flat_a = 1
                 height = flat_a * e_a
-                a_k = ((height + 7) // 8 | 1) * 8  # an odd number of lines: all of the cache's sets
-                at_a = A + 8 * (a0 * A_a + c0 * A_c)
+                a_k = row_of(height, 8)
+                at_a = place(A, 8, (a0, A_a, c0, A_c))
                 call8(move, (e_c, e_a, a_box, flat_c * a_k, flat_a, at_a, A_c, A_a))
-                at_c = C + 8 * (a0 * C_a + b0 * C_b)
+                at_c = place(C, 8, (a0, C_a, b0, C_b))
                 call11(
                     macrokernel,
                     (

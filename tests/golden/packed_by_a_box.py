@@ -13,7 +13,7 @@ g: contracted (K)
 """
 
 from einjit.kernel.intrinsics import minimum
-from einjit.kernel.memory import call8, call11, give, take
+from einjit.kernel.memory import call8, call11, give, parts, place, row_of, take
 
 CODEGEN = 1
 
@@ -56,15 +56,14 @@ def contract(first, last, operands, sizes):
     C_c = sizes[31]
     C_d = sizes[32]
     C_e = sizes[33]
-    boxes_b = (n_b + box_b - 1) // box_b
-    boxes_c = (n_c + box_c - 1) // box_c
-    boxes_d = (n_d + box_d - 1) // box_d
-    boxes_e = (n_e + box_e - 1) // box_e
-    boxes_f = (n_f + box_f - 1) // box_f
-    boxes_g = (n_g + box_g - 1) // box_g
+    boxes_b = parts(n_b, box_b)
+    boxes_c = parts(n_c, box_c)
+    boxes_d = parts(n_d, box_d)
+    boxes_e = parts(n_e, box_e)
+    boxes_f = parts(n_f, box_f)
+    boxes_g = parts(n_g, box_g)
     boxes = boxes_b * boxes_c  # of M
-    blocks = boxes_f * boxes_g  # of K
-    tiles_m = (boxes + per_tile - 1) // per_tile
+    tiles_m = parts(boxes, per_tile)
     a_box = arena
     b_box = a_box + to_b
     c_box = a_box + to_c
@@ -82,8 +81,9 @@ def contract(first, last, operands, sizes):
         e_d = minimum(box_d, n_d - d0)
         flat_d = flat_e * e_e
         width = flat_d * e_d
-        b_k = ((width + 7) // 8 | 1) * 8  # an odd number of lines: all of the cache's sets
-        c_m = ((width + 7) // 8 | 1) * 8  # an odd number of lines: all of the cache's sets
+        b_k = row_of(width, 8)
+        c_m = row_of(width, 8)
+        blocks = boxes_f * boxes_g  # of K
         block = 0
         for block_f in range(boxes_f):  # PC: blocks of K
             f0 = block_f * box_f
@@ -95,12 +95,22 @@ def contract(first, last, operands, sizes):
                 flat_f = flat_g * e_g
                 depth = flat_f * e_f
                 block += 1
-                at_b = B + 8 * (a * B_a + f0 * B_f + g0 * B_g + d0 * B_d + e0 * B_e)
+                at_b = place(B, 8, (a, B_a, f0, B_f, g0, B_g, d0, B_d, e0, B_e))
                 for f in range(e_f):
                     for d in range(e_d):
-                        to = b_box + 8 * (f * flat_f * b_k + d * flat_d)
-                        source = at_b + 8 * (f * B_f + d * B_d)
-                        call8(move, (e_g, e_e, to, flat_g * b_k, flat_e, source, B_g, B_e))
+                        call8(
+                            move,
+                            (
+                                e_g,
+                                e_e,
+                                place(b_box, 8, (f, flat_f * b_k, d, flat_d)),
+                                flat_g * b_k,
+                                flat_e,
+                                place(at_b, 8, (f, B_f, d, B_d)),
+                                B_g,
+                                B_e,
+                            ),
+                        )
                 for m_box in range(m_first, m_last):  # IC: boxes of M
                     c0 = m_box % boxes_c * box_c
                     rest = m_box // boxes_c
@@ -110,14 +120,23 @@ def contract(first, last, operands, sizes):
                     e_b = minimum(box_b, n_b - b0)
                     flat_b = flat_c * e_c
                     height = flat_b * e_b
-                    # an odd number of lines: all of the cache's sets
-                    a_k = ((height + 7) // 8 | 1) * 8
-                    at_a = A + 8 * (a * A_a + b0 * A_b + c0 * A_c + f0 * A_f + g0 * A_g)
+                    a_k = row_of(height, 8)
+                    at_a = place(A, 8, (a, A_a, b0, A_b, c0, A_c, f0, A_f, g0, A_g))
                     for b in range(e_b):
                         for f in range(e_f):
-                            to = a_box + 8 * (b * flat_b + f * flat_f * a_k)
-                            source = at_a + 8 * (b * A_b + f * A_f)
-                            call8(move, (e_g, e_c, to, flat_g * a_k, flat_c, source, A_g, A_c))
+                            call8(
+                                move,
+                                (
+                                    e_g,
+                                    e_c,
+                                    place(a_box, 8, (b, flat_b, f, flat_f * a_k)),
+                                    flat_g * a_k,
+                                    flat_c,
+                                    place(at_a, 8, (b, A_b, f, A_f)),
+                                    A_g,
+                                    A_c,
+                                ),
+                            )
                     call11(
                         macrokernel,
                         (
@@ -135,10 +154,20 @@ def contract(first, last, operands, sizes):
                         ),
                     )
                     if block == blocks:
-                        at_c = C + 8 * (a * C_a + b0 * C_b + c0 * C_c + d0 * C_d + e0 * C_e)
+                        at_c = place(C, 8, (a, C_a, b0, C_b, c0, C_c, d0, C_d, e0, C_e))
                         for b in range(e_b):
                             for d in range(e_d):
-                                to = at_c + 8 * (b * C_b + d * C_d)
-                                source = c_box + 8 * (b * flat_b * c_m + d * flat_d)
-                                call8(move, (e_c, e_e, to, C_c, C_e, source, flat_c * c_m, flat_e))
+                                call8(
+                                    move,
+                                    (
+                                        e_c,
+                                        e_e,
+                                        place(at_c, 8, (b, C_b, d, C_d)),
+                                        C_c,
+                                        C_e,
+                                        place(c_box, 8, (b, flat_b * c_m, d, flat_d)),
+                                        flat_c * c_m,
+                                        flat_e,
+                                    ),
+                                )
     give(arena)

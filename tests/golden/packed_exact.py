@@ -1,7 +1,7 @@
 """ac,cb->ab
 
 A: int32, read where it lies
-B: int32, read where it lies
+B: int32, packed in rows along N
 C: int32, written from registers
 a: free, of A (M)
 b: free, of B (N)
@@ -9,7 +9,7 @@ c: contracted (K)
 """
 
 from einjit.kernel.intrinsics import minimum
-from einjit.kernel.memory import call11, give, take
+from einjit.kernel.memory import call8, call11, give, parts, place, row_of, take
 
 CODEGEN = 1
 
@@ -19,6 +19,7 @@ def contract(first, last, operands, sizes):
     B = operands[1]
     C = operands[2]
     macrokernel = sizes[0]
+    move = sizes[1]
     arena = take(sizes[2])
     # extents n_a and those of boxes, strides A_a in elements
     n_a = sizes[3]
@@ -28,22 +29,28 @@ def contract(first, last, operands, sizes):
     box_b = sizes[7]
     box_c = sizes[8]
     per_tile = sizes[9]
+    to_b = sizes[10]
     A_a = sizes[12]
     A_c = sizes[13]
     B_c = sizes[14]
     B_b = sizes[15]
     C_a = sizes[16]
     C_b = sizes[17]
-    boxes_a = (n_a + box_a - 1) // box_a
-    boxes_c = (n_c + box_c - 1) // box_c
+    boxes_a = parts(n_a, box_a)
+    boxes_c = parts(n_c, box_c)
     boxes = boxes_a  # of M
-    tiles_m = (boxes + per_tile - 1) // per_tile
+    tiles_m = parts(boxes, per_tile)
+    a_box = arena
+    b_box = a_box + to_b
     for tile in range(first, last):  # parallel
         m_first = tile % tiles_m * per_tile
         m_last = minimum(boxes, m_first + per_tile)
         rest = tile // tiles_m
         b0 = rest * box_b
         e_b = minimum(box_b, n_b - b0)
+        flat_b = 1
+        width = flat_b * e_b
+        b_k = row_of(width, 16)
         block = 0
         for block_c in range(boxes_c):  # PC: blocks of K
             c0 = block_c * box_c
@@ -51,12 +58,13 @@ def contract(first, last, operands, sizes):
             flat_c = 1
             depth = flat_c * e_c
             block += 1
+            at_b = place(B, 4, (c0, B_c, b0, B_b))
+            call8(move, (e_c, e_b, b_box, flat_c * b_k, flat_b, at_b, B_c, B_b))
             for m_box in range(m_first, m_last):  # IC: boxes of M
                 a0 = m_box * box_a
                 e_a = minimum(box_a, n_a - a0)
-                at_c = C + 4 * (a0 * C_a + b0 * C_b)
-                at_a = A + 4 * (a0 * A_a + c0 * A_c)
-                at_b = B + 4 * (c0 * B_c + b0 * B_b)
+                at_c = place(C, 4, (a0, C_a, b0, C_b))
+                at_a = place(A, 4, (a0, A_a, c0, A_c))
                 call11(
                     macrokernel,
                     (
@@ -66,8 +74,8 @@ def contract(first, last, operands, sizes):
                         at_a,
                         A_a,
                         A_c,
-                        at_b,
-                        B_c,
+                        b_box,
+                        b_k,
                         at_c,
                         C_a,
                         block - 1,

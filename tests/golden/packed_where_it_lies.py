@@ -10,7 +10,7 @@ d: contracted (K)
 """
 
 from einjit.kernel.intrinsics import minimum
-from einjit.kernel.memory import call11, give, take
+from einjit.kernel.memory import call11, give, parts, place, take
 
 CODEGEN = 1
 
@@ -38,11 +38,11 @@ def contract(first, last, operands, sizes):
     C_a = sizes[19]
     C_b = sizes[20]
     C_c = sizes[21]
-    boxes_b = (n_b + box_b - 1) // box_b
-    boxes_c = (n_c + box_c - 1) // box_c
-    boxes_d = (n_d + box_d - 1) // box_d
+    boxes_b = parts(n_b, box_b)
+    boxes_c = parts(n_c, box_c)
+    boxes_d = parts(n_d, box_d)
     boxes = boxes_b  # of M
-    tiles_m = (boxes + per_tile - 1) // per_tile
+    tiles_m = parts(boxes, per_tile)
     for tile in range(first, last):  # parallel
         m_first = tile % tiles_m * per_tile
         m_last = minimum(boxes, m_first + per_tile)
@@ -61,9 +61,9 @@ def contract(first, last, operands, sizes):
             for m_box in range(m_first, m_last):  # IC: boxes of M
                 b0 = m_box * box_b
                 e_b = minimum(box_b, n_b - b0)
-                at_c = C + 4 * (a * C_a + b0 * C_b + c0 * C_c)
-                at_a = A + 4 * (a * A_a + b0 * A_b + d0 * A_d)
-                at_b = B + 4 * (a * B_a + d0 * B_d + c0 * B_c)
+                at_c = place(C, 4, (a, C_a, b0, C_b, c0, C_c))
+                at_a = place(A, 4, (a, A_a, b0, A_b, d0, A_d))
+                at_b = place(B, 4, (a, B_a, d0, B_d, c0, B_c))
                 call11(
                     macrokernel,
                     (

@@ -22,10 +22,10 @@ def contract(first, last, operands, sizes):
     n_b = sizes[0]
     A_a = sizes[1]
     C_a = sizes[2]
-    strips = (n_b + 255) // 256
+    strips = (n_b + 4095) // 4096
     for tile in range(first, last):  # free, parallel: a, strips of b
-        low = tile % strips * 256
-        high = minimum(n_b, low + 256)
+        low = tile % strips * 4096
+        high = minimum(n_b, low + 4096)
         a = tile // strips
         hoisted_1 = widen(A[a * A_a])
         for b in range(low, high):  # free, innermost

@@ -28,11 +28,11 @@ def contract(first, last, operands, sizes):
     B_b = sizes[3]
     D_a = sizes[4]
     D_b = sizes[5]
-    strips = (n_c + 255) // 256
+    strips = (n_c + 16383) // 16384
     for tile in range(first, last):  # free, parallel: a, b, strips of c
-        low = tile % strips * 256
+        low = tile % strips * 16384
         rest = tile // strips
-        high = minimum(n_c, low + 256)
+        high = minimum(n_c, low + 16384)
         b = rest % n_b
         a = rest // n_b
         hoisted_1 = int8(A[a * A_a] * B[b * B_b])

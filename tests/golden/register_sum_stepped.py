@@ -9,7 +9,7 @@ b: contracted, innermost
 
 from numba.types import float64
 
-from einjit.kernel.intrinsics import minimum, pointer
+from einjit.kernel.intrinsics import pointer
 
 CODEGEN = 1
 
@@ -27,18 +27,7 @@ def contract(first, last, operands, sizes):
     C_a = sizes[5]
     for a in range(first, last):  # free, parallel: a tile each
         total = float64(0)
-        part = float64(0)
-        terms = 0
-        for block in range(0, n_b, 256):  # of terms
-            end = minimum(n_b, block + 256)
-            run = float64(0)
-            for b in range(block, end):  # contracted, innermost
-                product = A[a * A_a + b * A_b] * B[a * B_a + b * B_b]
-                run = run + product
-            part = part + run
-            terms += end - block
-            if terms >= 256:
-                total = total + part
-                part = float64(0)
-                terms = 0
-        C[a * C_a] = total + part
+        for b in range(n_b):  # contracted, innermost
+            product = A[a * A_a + b * A_b] * B[a * B_a + b * B_b]
+            total = total + product
+        C[a * C_a] = total

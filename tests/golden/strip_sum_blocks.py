@@ -26,21 +26,42 @@ def contract(first, last, operands, sizes):
     A_b = sizes[3]
     B_b = sizes[4]
     C_a = sizes[5]
-    total = scratch(256, float64)  # sums of a strip, in the L1 cache
-    part = scratch(256, float64)  # and of one block of terms
+    total = scratch(2048, float64)  # sums of a strip, in the L1 cache
+    part = scratch(2048, float64)  # and of one block of terms
     for a in range(first, last):  # free, parallel: a tile each
-        for low in range(0, n_c, 256):  # strips of c
-            high = minimum(n_c, low + 256)
+        for low in range(0, n_c, 2048):  # strips of c
+            high = minimum(n_c, low + 2048)
             for c in range(high - low):
                 total[c] = float64(0)
                 part[c] = float64(0)
             terms = 0
-            for b in range(n_b):  # contracted
+            for group in range(n_b // 4):  # contracted, 4 at a time
+                b = group * 4
+                hoisted_1 = A[a * A_a + b * A_b]
+                hoisted_1_1 = A[a * A_a + (b + 1) * A_b]
+                hoisted_1_2 = A[a * A_a + (b + 2) * A_b]
+                hoisted_1_3 = A[a * A_a + (b + 3) * A_b]
+                for c in range(low, high):  # free, innermost
+                    run = part[c - low]
+                    run = run + hoisted_1 * B[b * B_b + c]
+                    run = run + hoisted_1_1 * B[(b + 1) * B_b + c]
+                    run = run + hoisted_1_2 * B[(b + 2) * B_b + c]
+                    run = run + hoisted_1_3 * B[(b + 3) * B_b + c]
+                    part[c - low] = run
+                terms += 4
+                if terms > 252:
+                    for c in range(high - low):
+                        total[c] = total[c] + part[c]
+                        part[c] = float64(0)
+                    terms = 0
+            for b in range(n_b - n_b % 4, n_b):  # contracted, the rest
                 hoisted_1 = A[a * A_a + b * A_b]
                 for c in range(low, high):  # free, innermost
-                    part[c - low] = part[c - low] + hoisted_1 * B[b * B_b + c]
+                    run = part[c - low]
+                    run = run + hoisted_1 * B[b * B_b + c]
+                    part[c - low] = run
                 terms += 1
-                if terms >= 256:
+                if terms > 252:
                     for c in range(high - low):
                         total[c] = total[c] + part[c]
                         part[c] = float64(0)

@@ -34,27 +34,37 @@ def contract(first, last, operands, sizes):
     C_c = sizes[6]
     D_b = sizes[7]
     E_a = sizes[8]
-    total = scratch(256, float64)  # sums of a strip, in the L1 cache
-    part = scratch(256, float64)  # and of one block of terms
+    total = scratch(2048, float64)  # sums of a strip, in the L1 cache
     hoisted_1 = A[0]
     for a in range(first, last):  # free, parallel: a tile each
-        for low in range(0, n_d, 256):  # strips of d
-            high = minimum(n_d, low + 256)
+        for low in range(0, n_d, 2048):  # strips of d
+            high = minimum(n_d, low + 2048)
             for d in range(high - low):
                 total[d] = float64(0)
-                part[d] = float64(0)
-            terms = 0
             for b in range(n_b):  # contracted
-                for c in range(n_c):  # contracted
+                for group in range(n_c // 4):  # contracted, 4 at a time
+                    c = group * 4
+                    product = hoisted_1 * B[a * B_a + c * B_c]
+                    hoisted_2 = product * C[b * C_b + c * C_c]
+                    product = hoisted_1 * B[a * B_a + (c + 1) * B_c]
+                    hoisted_2_1 = product * C[b * C_b + (c + 1) * C_c]
+                    product = hoisted_1 * B[a * B_a + (c + 2) * B_c]
+                    hoisted_2_2 = product * C[b * C_b + (c + 2) * C_c]
+                    product = hoisted_1 * B[a * B_a + (c + 3) * B_c]
+                    hoisted_2_3 = product * C[b * C_b + (c + 3) * C_c]
+                    for d in range(low, high):  # free, innermost
+                        run = total[d - low]
+                        run = run + hoisted_2 * D[b * D_b + d]
+                        run = run + hoisted_2_1 * D[b * D_b + d]
+                        run = run + hoisted_2_2 * D[b * D_b + d]
+                        run = run + hoisted_2_3 * D[b * D_b + d]
+                        total[d - low] = run
+                for c in range(n_c - n_c % 4, n_c):  # contracted, the rest
                     product = hoisted_1 * B[a * B_a + c * B_c]
                     hoisted_2 = product * C[b * C_b + c * C_c]
                     for d in range(low, high):  # free, innermost
-                        part[d - low] = part[d - low] + hoisted_2 * D[b * D_b + d]
-                    terms += 1
-                    if terms >= 256:
-                        for d in range(high - low):
-                            total[d] = total[d] + part[d]
-                            part[d] = float64(0)
-                        terms = 0
+                        run = total[d - low]
+                        run = run + hoisted_2 * D[b * D_b + d]
+                        total[d - low] = run
             for d in range(low, high):
-                E[a * E_a + d] = total[d - low] + part[d - low]
+                E[a * E_a + d] = total[d - low]

@@ -50,36 +50,57 @@ def contract(first, last, operands, sizes):
     B_g = sizes[21]
     B_h = sizes[22]
     C_a = sizes[23]
-    total = scratch(256, float64)  # sums of a strip, in the L1 cache
-    part = scratch(256, float64)  # and of one block of terms
+    total = scratch(2048, float64)  # sums of a strip, in the L1 cache
     for a in range(first, last):  # free, parallel: a tile each
-        for low in range(0, n_i, 256):  # strips of i
-            high = minimum(n_i, low + 256)
+        for low in range(0, n_i, 2048):  # strips of i
+            high = minimum(n_i, low + 2048)
             for i in range(high - low):
                 total[i] = float64(0)
-                part[i] = float64(0)
-            terms = 0
-            for joint in range(n_b * n_c * n_d):  # contracted, jointly
-                d = joint % n_d
-                rest = joint // n_d
-                c = rest % n_c
-                b = rest // n_c
-                for e in range(n_e):  # contracted
-                    for f in range(n_f):  # contracted
-                        for g in range(n_g):  # contracted
-                            for h in range(n_h):  # contracted
-                                at_A = a * A_a + b * A_b + c * A_c + d * A_d
-                                at_A = at_A + e * A_e + f * A_f + g * A_g
-                                hoisted_1 = A[at_A + h * A_h]
-                                for i in range(low, high):  # free, innermost
-                                    at_B = b * B_b + c * B_c + d * B_d + e * B_e
-                                    at_B = at_B + f * B_f + g * B_g + h * B_h
-                                    part[i - low] = part[i - low] + hoisted_1 * B[at_B + i]
-                                terms += 1
-                                if terms >= 256:
-                                    for i in range(high - low):
-                                        total[i] = total[i] + part[i]
-                                        part[i] = float64(0)
-                                    terms = 0
+            for joint in range(n_b * n_c):  # contracted, jointly
+                c = joint % n_c
+                b = joint // n_c
+                for d in range(n_d):  # contracted
+                    for e in range(n_e):  # contracted
+                        for f in range(n_f):  # contracted
+                            for g in range(n_g):  # contracted
+                                for group in range(n_h // 4):  # contracted, 4 at a time
+                                    h = group * 4
+                                    at_A = a * A_a + b * A_b + c * A_c + d * A_d
+                                    at_A = at_A + e * A_e + f * A_f + g * A_g
+                                    hoisted_1 = A[at_A + h * A_h]
+                                    at_A = a * A_a + b * A_b + c * A_c + d * A_d
+                                    at_A = at_A + e * A_e + f * A_f + g * A_g
+                                    hoisted_1_1 = A[at_A + (h + 1) * A_h]
+                                    at_A = a * A_a + b * A_b + c * A_c + d * A_d
+                                    at_A = at_A + e * A_e + f * A_f + g * A_g
+                                    hoisted_1_2 = A[at_A + (h + 2) * A_h]
+                                    at_A = a * A_a + b * A_b + c * A_c + d * A_d
+                                    at_A = at_A + e * A_e + f * A_f + g * A_g
+                                    hoisted_1_3 = A[at_A + (h + 3) * A_h]
+                                    for i in range(low, high):  # free, innermost
+                                        run = total[i - low]
+                                        at_B = b * B_b + c * B_c + d * B_d + e * B_e
+                                        at_B = at_B + f * B_f + g * B_g + h * B_h
+                                        run = run + hoisted_1 * B[at_B + i]
+                                        at_B = b * B_b + c * B_c + d * B_d + e * B_e
+                                        at_B = at_B + f * B_f + g * B_g + (h + 1) * B_h
+                                        run = run + hoisted_1_1 * B[at_B + i]
+                                        at_B = b * B_b + c * B_c + d * B_d + e * B_e
+                                        at_B = at_B + f * B_f + g * B_g + (h + 2) * B_h
+                                        run = run + hoisted_1_2 * B[at_B + i]
+                                        at_B = b * B_b + c * B_c + d * B_d + e * B_e
+                                        at_B = at_B + f * B_f + g * B_g + (h + 3) * B_h
+                                        run = run + hoisted_1_3 * B[at_B + i]
+                                        total[i - low] = run
+                                for h in range(n_h - n_h % 4, n_h):  # contracted, the rest
+                                    at_A = a * A_a + b * A_b + c * A_c + d * A_d
+                                    at_A = at_A + e * A_e + f * A_f + g * A_g
+                                    hoisted_1 = A[at_A + h * A_h]
+                                    for i in range(low, high):  # free, innermost
+                                        run = total[i - low]
+                                        at_B = b * B_b + c * B_c + d * B_d + e * B_e
+                                        at_B = at_B + f * B_f + g * B_g + h * B_h
+                                        run = run + hoisted_1 * B[at_B + i]
+                                        total[i - low] = run
             for i in range(low, high):
-                C[a * C_a + i] = total[i - low] + part[i - low]
+                C[a * C_a + i] = total[i - low]

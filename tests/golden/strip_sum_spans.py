@@ -22,16 +22,27 @@ def contract(first, last, operands, sizes):
     A_a = sizes[2]
     span = sizes[3]
     B_tile = sizes[4]
-    total = scratch(256, uint32)  # sums of a strip, in the L1 cache
+    total = scratch(4096, uint32)  # sums of a strip, in the L1 cache
     for tile in range(first, last):  # parallel: spans of a
         start = tile * span
         stop = minimum(n_a, start + span)
-        for low in range(0, n_b, 256):  # strips of b
-            high = minimum(n_b, low + 256)
+        for low in range(0, n_b, 4096):  # strips of b
+            high = minimum(n_b, low + 4096)
             for b in range(high - low):
                 total[b] = uint32(0)
-            for a in range(start, stop):  # contracted
+            for group in range((stop - start) // 4):  # contracted, 4 at a time
+                a = start + group * 4
                 for b in range(low, high):  # free, innermost
-                    total[b - low] = uint32(total[b - low] + A[a * A_a + b])
+                    run = total[b - low]
+                    run = uint32(run + A[a * A_a + b])
+                    run = uint32(run + A[(a + 1) * A_a + b])
+                    run = uint32(run + A[(a + 2) * A_a + b])
+                    run = uint32(run + A[(a + 3) * A_a + b])
+                    total[b - low] = run
+            for a in range(stop - (stop - start) % 4, stop):  # contracted, the rest
+                for b in range(low, high):  # free, innermost
+                    run = total[b - low]
+                    run = uint32(run + A[a * A_a + b])
+                    total[b - low] = run
             for b in range(low, high):
                 B[tile * B_tile + b] = total[b - low]

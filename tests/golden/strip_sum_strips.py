@@ -23,24 +23,33 @@ def contract(first, last, operands, sizes):
     n_b = sizes[1]
     A_a = sizes[2]
     B_a = sizes[3]
-    total = scratch(256, float32)  # sums of a strip, in the L1 cache
-    part = scratch(256, float32)  # and of one block of terms
+    total = scratch(4096, float32)  # sums of a strip, in the L1 cache
     for tile in range(first, last):  # free, parallel: strips of b
-        low = tile * 256
-        high = minimum(n_b, low + 256)
+        low = tile * 4096
+        high = minimum(n_b, low + 4096)
         for b in range(high - low):
             total[b] = float32(0)
-            part[b] = float32(0)
-        terms = 0
-        for a in range(n_a):  # contracted
+        for group in range(n_a // 4):  # contracted, 4 at a time
+            a = group * 4
+            hoisted_1 = widen(A[a * A_a])
+            hoisted_1_1 = widen(A[(a + 1) * A_a])
+            hoisted_1_2 = widen(A[(a + 2) * A_a])
+            hoisted_1_3 = widen(A[(a + 3) * A_a])
+            for b in range(low, high):  # free, innermost
+                run = total[b - low]
+                run = run + hoisted_1 * widen(B[a * B_a + b])
+                product = hoisted_1_1 * widen(B[(a + 1) * B_a + b])
+                run = run + product
+                product = hoisted_1_2 * widen(B[(a + 2) * B_a + b])
+                run = run + product
+                product = hoisted_1_3 * widen(B[(a + 3) * B_a + b])
+                run = run + product
+                total[b - low] = run
+        for a in range(n_a - n_a % 4, n_a):  # contracted, the rest
             hoisted_1 = widen(A[a * A_a])
             for b in range(low, high):  # free, innermost
-                part[b - low] = part[b - low] + hoisted_1 * widen(B[a * B_a + b])
-            terms += 1
-            if terms >= 256:
-                for b in range(high - low):
-                    total[b] = total[b] + part[b]
-                    part[b] = float32(0)
-                terms = 0
+                run = total[b - low]
+                run = run + hoisted_1 * widen(B[a * B_a + b])
+                total[b - low] = run
         for b in range(low, high):
-            C[b] = narrow(total[b - low] + part[b - low])
+            C[b] = narrow(total[b - low])

@@ -1,0 +1,92 @@
+"""ac,cb->ab
+
+A: float64, read where it lies
+B: float64, packed in rows along N
+C: float64, written from registers
+a: free, of A (M)
+b: free, of B (N)
+c: contracted (K)
+"""
+
+from einjit.kernel.intrinsics import minimum
+from einjit.kernel.memory import call8, call11, give, parts, place, row_of, take
+
+CODEGEN = 1
+
+
+def contract(first, last, operands, sizes):
+    A = operands[0]
+    B = operands[1]
+    C = operands[2]
+    macrokernel = sizes[0]
+    move = sizes[1]
+    arena = take(sizes[2])
+    # extents n_a and those of boxes, strides A_a in elements
+    n_a = sizes[3]
+    n_b = sizes[4]
+    n_c = sizes[5]
+    box_a = sizes[6]
+    box_b = sizes[7]
+    box_c = sizes[8]
+    per_tile = sizes[9]
+    to_b = sizes[10]
+    span = sizes[12]
+    C_span = sizes[13]
+    A_a = sizes[14]
+    A_c = sizes[15]
+    B_c = sizes[16]
+    B_b = sizes[17]
+    C_a = sizes[18]
+    C_b = sizes[19]
+    boxes_a = parts(n_a, box_a)
+    boxes_b = parts(n_b, box_b)
+    boxes_c = parts(n_c, box_c)
+    boxes = boxes_a  # of M
+    tiles_m = parts(boxes, per_tile)
+    a_box = arena
+    b_box = a_box + to_b
+    for tile in range(first, last):  # parallel
+        m_first = tile % tiles_m * per_tile
+        m_last = minimum(boxes, m_first + per_tile)
+        rest = tile // tiles_m
+        b0 = rest % boxes_b * box_b
+        rest = rest // boxes_b
+        start = rest * span  # a span of c
+        stop = minimum(n_c, start + span)
+        boxes_c = parts(stop - start, box_c)
+        C_part = place(C, 8, (rest, C_span))
+        e_b = minimum(box_b, n_b - b0)
+        flat_b = 1
+        width = flat_b * e_b
+        b_k = row_of(width, 8)
+        block = 0
+        for block_c in range(boxes_c):  # PC: blocks of K
+            c0 = start + block_c * box_c
+            e_c = minimum(box_c, stop - c0)
+            flat_c = 1
+            depth = flat_c * e_c
+            block += 1
+            at_b = place(B, 8, (c0, B_c, b0, B_b))
+            call8(move, (e_c, e_b, b_box, flat_c * b_k, flat_b, at_b, B_c, B_b))
+            for m_box in range(m_first, m_last):  # IC: boxes of M
+                a0 = m_box * box_a
+                e_a = minimum(box_a, n_a - a0)
+                at_c = place(C_part, 8, (a0, C_a, b0, C_b))
+                at_a = place(A, 8, (a0, A_a, c0, A_c))
+                call11(
+                    macrokernel,
+                    (
+                        e_a,
+                        e_b,
+                        depth,
+                        at_a,
+                        A_a,
+                        A_c,
+                        b_box,
+                        b_k,
+                        at_c,
+                        C_a,
+                        block - 1,
+                    ),
+                )
+    give(arena)

@@ -1,0 +1,73 @@
+"""Contractions that are packed however small they are, in scratch memory full of NaN."""
+
+from contextlib import contextmanager
+
+import numpy as np
+import pytest
+from targets import blocked_for
+
+import einjit
+from einjit.equation.operands import Layout, as_plain
+from einjit.equation.parser import parse
+from einjit.kernel.arena import ROOM, arena
+from einjit.plan import lowering
+from einjit.plan.plan import make_plan
+from einjit.target import vector_bytes
+
+TINY = (32 * vector_bytes(), 128 * vector_bytes())
+"""Caches for boxes of 8 along K, 8 vectors along N and 2 along M."""
+
+POISON = 1 << 16
+"""Bytes of scratch memory that are made NaN before a call: more than such boxes need."""
+
+
+@contextmanager
+def packing_all(caches=TINY, **facts):
+    """Small caches, and products packed however small they are."""
+    low = {"SHORTEST_SIDE": 2, "SHORTEST_SUM": 2, "SMALL_PRODUCT": 1}
+    with pytest.MonkeyPatch.context() as patch, blocked_for(caches=caches, **facts):
+        for name, limit in low.items():
+            patch.setattr(lowering, name, limit)
+        yield
+
+
+def poison(n=POISON):
+    """Make every slot of scratch memory NaN, or -1, from its lock's cache line on."""
+    slots = np.frombuffer(arena()._memory, np.uint8)
+    slots = slots[: arena().words[0] * ROOM].reshape(-1, ROOM)
+    slots[:, 64 : 64 + n] = 255
+
+
+def plan_of(subscripts, *operands, **options):
+    operands = list(map(as_plain, operands))
+    equation = parse(subscripts, [operand.ndim for operand in operands])
+    layouts = list(map(Layout.of, operands))
+    return make_plan(equation, layouts, np.result_type(*operands).name, **options)
+
+
+def packed_of(subscripts, *operands, **options):
+    """The structure of a packed contraction."""
+    (step,) = plan_of(subscripts, *operands, **options).steps
+    assert step.lowered.name == "packed"
+    return step.lowered.nest
+
+
+def integers(shape, dtype, seed=0):
+    low = 0 if np.dtype(dtype).kind == "u" else -9
+    return np.random.default_rng(seed).integers(low, 10, shape).astype(dtype)
+
+
+def real(shape, dtype, seed=0):
+    return np.random.default_rng(seed).standard_normal(shape).astype(dtype)
+
+
+def check(subscripts, *operands, expected=None, **options):
+    """The bits are numpy's, cold and warm; no sum of zeros is -0.0."""
+    if expected is None:
+        expected = np.einsum(subscripts, *operands)
+    for _ in range(2):
+        poison()
+        found = einjit.einsum(subscripts, *operands, **options)
+        assert (found.shape, found.dtype) == (expected.shape, expected.dtype)
+        assert found.tobytes() == (expected + expected.dtype.type(0)).tobytes()
+    return found

@@ -1,0 +1,114 @@
+"""Operands and outputs against unreadable pages, at both ends: nothing beside them is touched."""
+
+import ctypes
+import mmap
+import sys
+from random import Random
+
+import children
+import numpy as np
+import pytest
+from strategies import Case, random_case, random_product
+
+import einjit
+from einjit.registry import registry
+
+PAGE = mmap.PAGESIZE
+PROT_NONE = 0
+
+LARGE = (
+    # packed: where they lie, in boxes, transposed, in batches, in spans
+    ("ij,jk->ik", (67, 301), (301, 83)),
+    ("ji,jk->ik", (131, 67), (131, 90)),
+    ("ij,kj->ik", (61, 259), (77, 259)),
+    ("ij,jk->ki", (61, 65), (65, 66)),
+    ("bij,bjk->bik", (5, 33, 20), (5, 20, 48)),
+    ("ijc,jkc->ikc", (12, 16, 21), (16, 13, 21)),
+    ("iajb,cjdi->abcd", (9, 7, 8, 6), (8, 8, 5, 9)),
+    ("kab,kcd->acbd", (31, 9, 7), (31, 8, 5)),
+    ("ji,jk->ik", (5001, 8), (5001, 9)),
+    # nests, unrolled and split ones
+    ("bij,bjk->bik", (333, 3, 3), (333, 3, 3)),
+    ("bij,bj->bi", (333, 5, 4), (333, 4)),
+    ("i,i->", (300_001,), (300_001,)),
+    ("ij->j", (40_001, 7)),
+    ("ij->i", (3, 100_003)),
+    ("ij,j->i", (203, 1001), (1001,)),
+    ("ij,i->j", (203, 1001), (203,)),
+    ("ij,ij->ij", (203, 301), (203, 301)),
+    ("i,j->ij", (203,), (301,)),
+    ("ij->ji", (203, 301)),
+    ("ii->i", (203, 203)),
+)
+DTYPES = ("float32", "float64", "complex64", "int8", "float16")
+EQUATIONS = 100
+
+
+def cases():
+    """A hundred calls: large ones in turn of each dtype, and random ones."""
+    rng = Random(53)
+    for number, (subscripts, *shapes) in enumerate(LARGE):
+        dtype = DTYPES[number % len(DTYPES)]
+        for kind in {dtype, "float32"}:
+            yield Case(subscripts, tuple(shapes), (kind,) * len(shapes), ("C",) * len(shapes))
+    for _ in range(EQUATIONS // 5):
+        yield random_product(rng, 20_000)
+    for _ in range(EQUATIONS // 2):
+        yield random_case(rng, 3000)
+
+
+def fenced(array, end):
+    """The same values and strides, next to an unreadable page before or behind them."""
+    low, high = np.lib.array_utils.byte_bounds(array)
+    size = -(-(high - low) // PAGE) * PAGE
+    memory = mmap.mmap(-1, size + 2 * PAGE)
+    room = np.frombuffer(memory, np.uint8)
+    for place in (0, PAGE + size):
+        assert LIBC.mprotect(ctypes.c_void_p(room.ctypes.data + place), PAGE, PROT_NONE) == 0
+    start = PAGE + (size - (high - low) if end == "behind" else 0)
+    offset = start + array.__array_interface__["data"][0] - low
+    made = np.ndarray(array.shape, array.dtype, memory, offset, array.strides)
+    if array.size:
+        made[...] = array
+    return made
+
+
+def drill(end):
+    """Each case, its operands fenced, and once more into a fenced output."""
+    for case in cases():
+        if any("longdouble" in dtype for dtype in case.dtypes):
+            continue
+        operands = case.operands(11)
+        expected = np.einsum(case.subscripts, *operands)
+        own = [fenced(operand, end) for operand in operands]
+        result = np.asarray(einjit.einsum(case.subscripts, *own))
+        np.testing.assert_array_equal(result, expected, err_msg=str(case))
+        if expected.ndim:
+            out = fenced(np.zeros(expected.shape, expected.dtype), end)
+            assert einjit.einsum(case.subscripts, *own, out=out) is out
+            np.testing.assert_array_equal(out, expected)
+    assert registry.stats()["misses"] > EQUATIONS
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="mprotect is not there")
+def test_nothing_beside_operands_and_outputs_is_touched():
+    code = "import test_guard_pages as t; t.drill('before'); t.drill('behind'); print('done')"
+    assert children.run(code, timeout=240, EINJIT_NUM_THREADS=2) == "done"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="mprotect is not there")
+@pytest.mark.parametrize("end", ["before", "behind"])
+def test_a_fence_is_one(end):
+    """The page beside an array is unreadable: a child that reads it ends by a signal."""
+    code = """
+        import sys, ctypes, numpy as np, test_guard_pages as t
+        a = t.fenced(np.arange(9.0), sys.argv[1])
+        assert a.sum() == 36
+        ctypes.string_at(a.ctypes.data + (-1 if sys.argv[1] == "before" else a.nbytes), 1)
+    """
+    child = children.start(code, end)
+    child.communicate(timeout=children.TIMEOUT)
+    assert child.returncode < 0
+
+
+LIBC = ctypes.CDLL(None) if sys.platform != "win32" else None
