@@ -77,3 +77,24 @@ def test_plain_python_stops_where_it_is_told():
     """
     said = children.run(code, NUMBA_DISABLE_JIT=1)
     assert "A = pointer(operands[0], float64)" in said
+
+
+def test_plain_python_goes_on_after_any_number_of_errors():
+    """None of them keeps the memory that boxes are packed in."""
+    code = """
+        import numpy as np, einjit
+        a = np.ones((40, 40))
+        einjit.einsum("ij,jk->ik", a, a)
+        (kernel,) = einjit.registry["ij,jk->ik"]
+        names = kernel.contract.__globals__
+        call, names["call11"] = names["call11"], lambda address, arguments: 1 // 0
+        for _ in range(100):
+            try:
+                einjit.einsum("ij,jk->ik", a, a)
+            except ZeroDivisionError:
+                continue
+            raise AssertionError("an error was swallowed")
+        names["call11"] = call
+        print((einjit.einsum("ij,jk->ik", a, a) == 40).all())
+    """
+    assert children.run(code, NUMBA_DISABLE_JIT=1) == "True"

@@ -5,13 +5,13 @@ the instructions are tested against. A tile is an array of rows × vectors × la
 """
 
 import ctypes
+import mmap
 import operator
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
-from einjit.kernel.layout import SLOT_HEADER
 from einjit.source.elements import ELEMENTS
 
 FUNCTIONS: list[Callable[..., Any]] = []
@@ -78,18 +78,23 @@ def call(function: int, arguments: Sequence[int]) -> None:
     FUNCTIONS[function](*arguments)
 
 
-def take(slots: int) -> int:
-    """The address of the first free slot's room."""
-    n, first, step = ((ctypes.c_ssize_t * 3).from_address(slots))[:]
-    locks = (ctypes.c_ssize_t.from_address(first + number * step) for number in range(n))
-    lock = next(lock for lock in locks if not lock.value)
-    lock.value = 1
-    return ctypes.addressof(lock) + SLOT_HEADER
+class Room(int):
+    """The address of memory that lives as long as this number."""
+
+    memory: Any
 
 
-def give(room: int) -> None:
-    """Give a slot back."""
-    ctypes.c_ssize_t.from_address(room - SLOT_HEADER).value = 0
+def take(slots: int) -> Room:
+    """Room of the caller's own, all of it NaN: an error would leave a slot taken for ever."""
+    step = (ctypes.c_ssize_t * 3).from_address(slots)[2]
+    memory = np.full(step + mmap.PAGESIZE, 255, np.uint8)
+    room = Room(memory.ctypes.data)
+    room.memory = memory
+    return room
+
+
+def give(room: Room) -> None:
+    """Nothing: the room goes with its number."""
 
 
 # ---------------------------------------------------------------- vectors
