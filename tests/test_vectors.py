@@ -1,0 +1,284 @@
+"""Vector instructions: each does to memory what its meaning does, to the bit, and touches nothing
+behind the elements it is for."""
+
+import ctypes
+import functools
+import os
+import sys
+from dataclasses import dataclass
+from fractions import Fraction
+from itertools import product
+
+import children
+import numpy as np
+import pytest
+import reference
+from test_einsum import specials
+from test_guard_pages import fenced
+
+from einjit.kernel.build import Kernel
+from einjit.kernel.plain import PlainKernel
+from einjit.source.module import CALLED, Source
+from einjit.target import vector_bytes
+
+FLOATS = ("float32", "float64", "complex64", "complex128")
+DTYPES = (*FLOATS, "int8", "int32", "int64")
+TILES = ((1, 1), (3, 2), (2, 3))
+"""Rows and vectors of a row."""
+
+WORDS = "abcdefghij"
+
+
+@dataclass(frozen=True)
+class Probe:
+    """A kernel of one dtype that carries out whichever of `CALLS` is asked for: one compilation."""
+
+    dtype: str
+
+    kind = "probe"
+    arguments = ("which", "x", "y", "z", *WORDS)
+
+    @property
+    def dtypes(self):
+        return (self.dtype,)
+
+    @property
+    def lanes(self):
+        return vector_bytes() // np.dtype(self.dtype).itemsize
+
+    def source(self):
+        names = ", ".join(CALLED["vectors"])
+        lines = [
+            f"from numba.types import {self.dtype}",
+            "from einjit.kernel.intrinsics import pointer",
+            f"from einjit.kernel.vectors import {names}",
+            f"def contract({', '.join(self.arguments)}):",
+            *(f"    {name} = pointer({name.lower()}, {self.dtype})" for name in "XYZ"),
+        ]
+        for number, call in enumerate(CALLS.values()):
+            lines += [f"    if which == {number}:", f"        {call.format(lanes=self.lanes)}"]
+        return Source(self, "\n".join(lines) + "\n")
+
+
+CALLS = {
+    **{("load", v): f"store(load(Y, a, {v}, {{lanes}}), X, b)" for v in (1, 2, 3)},
+    **{("load_first", v): f"store(load_first(Y, a, {v}, c, {{lanes}}), X, b)" for v in (1, 2, 3)},
+    **{("store_first", v): f"store_first(load(Y, a, {v}, {{lanes}}), X, b, c)" for v in (1, 2, 3)},
+    **{
+        ("first", v): f"store_first(load_first(Y, a, {v}, c, {{lanes}}), X, b, c)"
+        for v in (1, 2, 3)
+    },
+    "transpose": "transpose(X, a, b, Y, c, d, {lanes})",
+    **{
+        (rows, v): f"update(product(Y, a, b, c, Z, d, e, f, {rows}, {v}, {{lanes}}), X, g, h, i, j)"
+        for rows, v in TILES
+    },
+    "prefetch": "prefetch(Y, a)",
+}
+"""What is carried out, by a name: X, Y and Z are memory, the small letters words."""
+
+
+@functools.cache
+def compiled(dtype):
+    kernel = Kernel(Probe(dtype).source())
+    function = ctypes.CFUNCTYPE(None, *[ctypes.c_ssize_t] * len(Probe.arguments))(kernel.address)
+    function.kernel = kernel  # lives as long
+    return function
+
+
+@functools.cache
+def plain(dtype):
+    return PlainKernel(Probe(dtype).source()).contract
+
+
+def carry_out(function, call, x, y, z, *words):
+    padded = (*words, *[0] * (len(WORDS) - len(words)))
+    with np.errstate(all="ignore"):
+        function(list(CALLS).index(call), *(array.ctypes.data for array in (x, y, z)), *padded)
+    return x
+
+
+def check(call, dtype, x, y, z, *words):
+    """Compiled and in plain Python, from the same memory to the same bits. No NaN is another."""
+    found = carry_out(compiled(dtype), call, x.copy(), y, z, *words)
+    expected = carry_out(plain(dtype), call, x.copy(), y, z, *words)
+    assert_same(found, expected)
+
+
+def assert_same(found, expected):
+    part = expected.real.dtype
+    one, two = found.view(part), expected.view(part)
+    np.testing.assert_array_equal(one, two)
+    numbers = ~np.isnan(two)
+    assert one[numbers].tobytes() == two[numbers].tobytes()  # -0.0 is not 0.0
+
+
+def bits(dtype, n, seed):
+    """Any elements there are: NaN, infinities and the smallest numbers among them."""
+    rng = np.random.default_rng(seed)
+    made = np.frombuffer(rng.bytes(n * np.dtype(dtype).itemsize), dtype).copy()
+    if np.dtype(dtype).kind in "fc":
+        parts = made.view(made.real.dtype)
+        parts[rng.random(parts.size) < 0.3] = rng.choice([np.nan, np.inf, -np.inf, 0.0, -0.0])
+    return made
+
+
+def small(dtype, n, seed):
+    """Elements whose sums of products are exact; of integers, such as wrap around."""
+    rng = np.random.default_rng(seed)
+    if np.dtype(dtype).kind == "i":
+        return bits(dtype, n, seed)
+    values = np.empty(n, dtype)
+    parts = values.view(values.real.dtype)
+    parts[:] = rng.integers(-4, 5, parts.size)
+    return values
+
+
+def real(dtype, n, seed):
+    values = np.empty(n, dtype)
+    parts = values.view(values.real.dtype)
+    parts[:] = np.random.default_rng(seed).standard_normal(parts.size)
+    return values
+
+
+# --- to and from memory
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_loads_and_stores(dtype):
+    lanes = Probe(dtype).lanes
+    x, y = (bits(dtype, 5 * lanes + 3, seed) for seed in (1, 2))
+    for v, (a, b) in product((1, 2, 3), ((0, 0), (1, 2), (lanes + 1, 3))):
+        check(("load", v), dtype, x, y, y, a, b)
+        for n in {0, 1, lanes // 2 + 1, lanes - 1, lanes, lanes + 1}:
+            for call in ("load_first", "store_first", "first"):
+                check((call, v), dtype, x, y, y, a, b, n)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_transpose(dtype):
+    lanes = Probe(dtype).lanes
+    size = (lanes + 3) * lanes
+    x, y = (bits(dtype, size, seed) for seed in (3, 4))
+    last = size - lanes
+    for to, source in (((0, lanes), (0, lanes)), ((2, lanes + 2), (1, lanes + 1))):
+        check("transpose", dtype, x, y, y, *to, *source)
+    check("transpose", dtype, x, y, y, last, -lanes, last, -lanes - 1)
+    check("transpose", dtype, x, y, y, 0, lanes, 3, 0)  # rows that are one
+    check("transpose", dtype, x, x.copy(), y, 0, lanes, 0, lanes)
+
+
+@pytest.mark.parametrize("dtype", ["float64", "int8"])
+def test_prefetch_asks_and_never_fails(dtype):
+    x = bits(dtype, 9, 5)
+    for at in (0, 8, 1 << 50, -(1 << 50)):
+        check("prefetch", dtype, x, x, x, at)
+
+
+# --- products
+
+
+def layouts(lanes, vectors):
+    """Words of a product and what is written of it: the places of factors, of vectors, the depth,
+    places of results, elements of the last vector, whether they are added."""
+    wide = vectors * lanes
+    places = ((0, 7, 1, 0, wide), (2, 1, 5, 1, wide + 1), (40, -9, -3, 5 * wide, -wide))
+    lasts = sorted({1, lanes // 2, lanes - 1, lanes, lanes + 1} - {0})
+    for number, (last, add) in enumerate(product(lasts, (0, 1))):
+        depth = (1, 2, 5)[number % 3]
+        yield *places[number % 3], depth, 1, wide + 2, last, add
+
+
+@pytest.mark.parametrize(("dtype", "tile"), list(product(DTYPES, TILES)))
+def test_product_and_update(dtype, tile):
+    lanes = Probe(dtype).lanes
+    size = 60 + 8 * 3 * lanes
+    for number, words in enumerate(layouts(lanes, tile[1])):
+        x, y, z = (small(dtype, size, seed + number) for seed in (1, 20, 40))
+        check(tile, dtype, x, y, z, *words)
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+def test_nan_and_infinities_in_products(dtype):
+    """Of a factor they show in a row, of a vector in a lane, of a result where it is added to."""
+    tile = (3, 2)
+    lanes = Probe(dtype).lanes
+    words = (0, 7, 1, 0, 2 * lanes, 4, 1, 2 * lanes + 2, lanes - 1)
+    for value, operand, add in product(specials(dtype), range(3), (0, 1)):
+        arrays = [small(dtype, 60 + 10 * lanes, seed) for seed in (1, 2, 3)]
+        arrays[operand][(1 + lanes, 8, lanes)[operand]] = value
+        check(tile, dtype, *arrays, *words, add)
+
+
+@pytest.mark.parametrize(("dtype", "tile"), list(product(FLOATS, TILES[1:])))
+def test_products_are_rounded_once(dtype, tile):
+    """A product and its sum are one rounding, term after term: the same bits on every CPU."""
+    rows, vectors = tile
+    lanes = Probe(dtype).lanes
+    wide = vectors * lanes
+    x, y, z = (real(dtype, 60 + 8 * wide, seed) for seed in (1, 2, 3))
+    for add in (0, 1):
+        words = (1, 6, 1, 2, wide + 1, 5, 1, wide + 2, lanes - 1, add)
+        found = carry_out(compiled(dtype), tile, x.copy(), y, z, *words)
+        expected = x.copy()
+        for r in range(rows):
+            for i in range(wide - 1):
+                terms = [(y[1 + r * 6 + k], z[2 + k * (wide + 1) + i]) for k in range(5)]
+                at = 1 + r * (wide + 2) + i
+                expected[at] = fused(terms, x.dtype) + (x[at] if add else x.dtype.type(0))
+        assert found.tobytes() == expected.tobytes()
+
+
+def fused(terms, dtype):
+    """The sum of products, each added in one rounding; of complex ones the four sums of products
+    of parts, and those added up."""
+
+    def chain(factors, vectors):
+        total = 0.0
+        for one, two in zip(factors, vectors, strict=True):
+            exact = Fraction(float(one)) * Fraction(float(two)) + Fraction(total)
+            shift = exact.denominator.bit_length() - 1
+            total = reference._nearest(exact.numerator, shift, part)
+        return part.type(total)
+
+    part = np.zeros(0, dtype).real.dtype
+    factors, vectors = np.array(terms, dtype).T
+    if dtype.kind == "f":
+        return chain(factors, vectors)
+    real = chain(factors.real, vectors.real) - chain(factors.imag, vectors.imag)
+    return dtype.type(
+        complex(real, chain(factors.real, vectors.imag) + chain(factors.imag, vectors.real))
+    )
+
+
+# --- what lies behind
+
+
+def drill():
+    """The last vector's elements lie before an unreadable page, in all three memories."""
+    for dtype in DTYPES:
+        lanes = Probe(dtype).lanes
+        for v, n in product((1, 2, 3), range(lanes + 1)):
+            count = (v - 1) * lanes + n
+            x, y = (fenced(bits(dtype, count, seed), "behind") for seed in (1, 2))
+            carry_out(compiled(dtype), ("first", v), x, y, y, 0, 0, n)
+            assert x.tobytes() == y.tobytes()
+        for (rows, v), n, add in product(TILES, range(1, lanes + 1), (0, 1)):
+            count = (v - 1) * lanes + n
+            wide = v * lanes
+            x = fenced(small(dtype, rows * count, 3), "behind")
+            y = fenced(small(dtype, rows * 2, 4), "behind")
+            z = fenced(small(dtype, 2 * wide, 5), "behind")
+            expected = x.copy()
+            words = (0, 2, 1, 0, wide, 2, 0, count, n, add)
+            carry_out(compiled(dtype), (rows, v), x, y, z, *words)
+            carry_out(plain(dtype), (rows, v), expected, y, z, *words)
+            assert_same(x, expected)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="mprotect is not there")
+def test_nothing_behind_the_last_elements_is_touched():
+    for dtype in DTYPES:  # compiled here: the child finds them in the cache
+        compiled(dtype)
+    code = "import test_vectors as t; t.drill(); print('done')"
+    assert children.run(code, EINJIT_CACHE_DIR=os.environ["EINJIT_CACHE_DIR"]) == "done"
