@@ -1,6 +1,8 @@
 """Contractions that are packed however small they are, in scratch memory full of NaN."""
 
 from contextlib import contextmanager
+from dataclasses import replace
+from itertools import product
 
 import numpy as np
 import pytest
@@ -11,6 +13,8 @@ from einjit.equation.operands import Layout, as_plain
 from einjit.equation.parser import parse
 from einjit.kernel.arena import ROOM, arena
 from einjit.plan import lowering
+from einjit.plan.blocking import block
+from einjit.plan.indices import Loops
 from einjit.plan.plan import make_plan
 from einjit.target import vector_bytes
 
@@ -71,3 +75,17 @@ def check(subscripts, *operands, expected=None, **options):
         assert (found.shape, found.dtype) == (expected.shape, expected.dtype)
         assert found.tobytes() == (expected + expected.dtype.type(0)).tobytes()
     return found
+
+
+def deepest():
+    """Structures of as many loops as are packed, however these are batch or shared out among M, N
+    and K."""
+    most = lowering.MOST_LOOPS
+    for batch, m, n in product((0, 1, 3), range(1, most), range(1, most)):
+        if batch + m + n < most:
+            h, i, j = batch, batch + m, batch + m + n
+            terms = ({*range(i), *range(j, most)}, {*range(h), *range(i, most)}, {*range(j)})
+            rows = (tuple(7 ** (most - i) * (i in term) for i in range(most)) for term in terms)
+            packed = block(Loops(tuple((i,) for i in range(most)), (3,) * most, tuple(rows)), "f8")
+            for direct, spans in product((True, False), repeat=2):
+                yield replace(packed.packed, direct=direct, spans=spans, boxed=batch > 0)

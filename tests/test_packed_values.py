@@ -1,22 +1,18 @@
 """Packed contractions: what is not exact, and what is compiled."""
 
 import string
-from dataclasses import replace
 from itertools import product
 
 import numpy as np
 import pytest
 import reference
-from packing import TINY, packed_of, packing_all, plan_of, poison, real
+from packing import TINY, deepest, packed_of, packing_all, plan_of, poison, real
 from targets import blocked_for
 from test_einsum import mask, special_operands, unfusable
 
 import einjit
 from einjit.kernel.build import FASTMATH
 from einjit.kernel.compile import compile_nest
-from einjit.plan import lowering
-from einjit.plan.blocking import block
-from einjit.plan.indices import Loops
 from einjit.source.module import write_source
 
 # --- values that are not exact
@@ -126,25 +122,8 @@ def test_as_many_loops_as_there_are():
 
 def test_python_nests_every_packed_contraction():
     """However its loops are shared out among M, N and K."""
-    most = lowering.MOST_LOOPS
-    for m, n in product(range(1, most - 1), repeat=2):
-        if (k := most - m - n) > 0:
-            loops = Loops(
-                tuple((i,) for i in range(most)),
-                (3,) * most,
-                tuple(
-                    tuple(7**i if i in group else 0 for i in range(most))
-                    for group in (
-                        {*range(m), *range(m + n, most)},
-                        {*range(m, most)},
-                        {*range(m + n)},
-                    )
-                ),
-            )
-            for direct in (True, False):
-                packed = replace(block(loops, "float64").packed, direct=direct)
-                assert packed.k == k
-                compile(write_source(packed).text, "packed", "exec")
+    for packed in deepest():
+        compile(write_source(packed).text, "packed", "exec")
 
 
 # --- what is compiled

@@ -24,6 +24,7 @@ import pytest
 import reference
 from meanings import NESTS, Space, contract_of, junk
 from numpy.lib.stride_tricks import as_strided
+from packing import deepest
 from strategies import MULTIPLIED, Case, lay_out, random_case, random_product
 from targets import blocked_for, scratch_bytes
 
@@ -155,6 +156,7 @@ def random_sources():
                 add(nests(plan_of(drawn, optimize)))
     while len(found) < 700:
         add(nests(plan_of(random_product(rng, 30_000))))
+    add([packed for packed in deepest() if packed.k < 9][::7])  # of 9 a sum is too long for a line
     add(Macrokernel(*facts) for facts in product(MULTIPLIED, (2, 4, 16), (2, 6, 12)))
     add(Move(*facts) for facts in product((1, 8, 16), (2, 4, 16)))
     return found

@@ -5,7 +5,7 @@ indices that does not fuse into one is cut index by index, and a packed box hold
 group flattened, whatever their strides in the operand (Matthews, *TBLIS*, arXiv 1607.00291).
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 
 import numpy as np
@@ -13,6 +13,9 @@ import numpy as np
 from einjit.names import index_name
 from einjit.plan.packed import LINE, Packed
 from einjit.source.writer import Writer
+
+FACTORS = 6
+"""Factors of a product on one line."""
 
 
 def write_packed(packed: Packed, writer: Writer) -> None:
@@ -40,7 +43,7 @@ class _PackedWriter:
                 self._pad("b_k", "width")
                 if not p.direct:
                     self._pad("c_m", "width")
-                w.line(f"blocks = {_times(f'boxes_{index_name(i)}' for i in p.group_k)}", "of K")
+                self._count("blocks", p.group_k, "of K")
                 w.line("block = 0")
                 with ExitStack() as stack:
                     for name in map(index_name, p.group_k):
@@ -75,11 +78,18 @@ class _PackedWriter:
             w.line(f"{name} = sizes[{number + 3}]")
         for name in map(index_name, (*p.group_s, *p.group_m, *p.group_n, *p.group_k)):
             w.line(f"boxes_{name} = parts(n_{name}, box_{name})")
-        w.line(f"boxes = {_times(f'boxes_{index_name(i)}' for i in p.group_m)}", "of M")
+        self._count("boxes", p.group_m, "of M")
         w.line("tiles_m = parts(boxes, per_tile)")
         w.line("a_box = arena")
         w.line("b_box = a_box + to_b")
         w.line("c_box = a_box + to_c")
+
+    def _count(self, name: str, group: Sequence[int], comment: str) -> None:
+        """How many boxes a group is cut into."""
+        factors = [f"boxes_{index_name(i)}" for i in group]
+        self.w.line(f"{name} = {' * '.join(factors[:FACTORS])}", comment)
+        if factors[FACTORS:]:
+            self.w.line(f"{name} = {' * '.join([name, *factors[FACTORS:]])}")
 
     def _decode_tile(self) -> None:
         w = self.w
@@ -259,7 +269,7 @@ class _PackedWriter:
             while n > 1 and len(self._placed(address, offset[:n])) > room:
                 n -= 1
             placed, offset = self._placed(address, offset[:n]), offset[n:]
-            if not offset:
+            if not offset and len(placed) <= room:
                 return placed
             self.w.line(f"{name} = {placed}")
             address = name
@@ -271,7 +281,3 @@ class _PackedWriter:
 
 def _stride(operand: str) -> Callable[[int], str]:
     return lambda i: f"{operand}_{index_name(i)}"
-
-
-def _times(factors: Iterable[str]) -> str:
-    return " * ".join(factors)

@@ -18,22 +18,13 @@ class Writer:
         self.depth = 0
 
     def line(self, text: str = "", comment: str = "") -> None:
-        """One line, with a comment behind it where it fits, above it where it does not.
-
-        A long assignment from a call takes three lines, as ruff writes it.
-        """
+        """One statement, with a comment behind it where it fits, above it where it does not."""
         indent = "    " * self.depth
-        target, _, value = text.partition(" = ")
-        if len(indent + text) > WIDTH and value.endswith(")"):
-            function, _, argument = value[:-1].partition("(")
-            self.line(f"{target} = {function}(")
-            self.lines += [f"{indent}    {argument}", f"{indent})"]
-            return
         if comment and len(indent + text) + len(comment) + 4 <= WIDTH:
             text += "  # " + comment
         elif comment:
             self.lines.append(f"{indent}# {comment}")
-        self.lines.append((indent + text).rstrip())
+        self.lines += _laid_out(indent, text)
 
     def imported(self, module: str, names: Sequence[str]) -> None:
         """Import names from a module."""
@@ -55,8 +46,9 @@ class Writer:
         self.line(f"{function}(")
         self.line(f"    {address},")
         self.line("    (")
+        deeper = "    " * (self.depth + 2)
         for argument in arguments:
-            self.line(f"        {argument},")
+            self.lines += _laid_out(deeper, f"{argument},")
         self.line("    ),")
         self.line(")")
 
@@ -86,3 +78,32 @@ class Writer:
 
     def text(self) -> str:
         return "\n".join(self.lines) + "\n"
+
+
+def _laid_out(indent: str, text: str) -> list[str]:
+    """A statement as ruff writes it: on one line where it fits, else with what is in its brackets
+    below: arguments of a call on one line or on a line each, elements of a tuple on a line each."""
+    head, _, rest = text.partition("(")
+    inner, _, tail = rest.rpartition(")")
+    items = _items(inner)
+    if len(indent + text) <= WIDTH or tail not in ("", ",") or not items:
+        return [(indent + text).rstrip()]
+    deeper = indent + "    "
+    lines = [deeper + inner]
+    if len(lines[0]) > WIDTH or not head:
+        lines = [line for item in items for line in _laid_out(deeper, item + ",")]
+    return [f"{indent}{head}(", *lines, f"{indent}){tail}"]
+
+
+def _items(text: str) -> list[str]:
+    """What commas part outside of brackets; nothing where brackets close that were not opened."""
+    items, depth = [""], 0
+    for piece in re.split(r"([(),])", text):
+        depth += (piece == "(") - (piece == ")")
+        if depth < 0:
+            return []
+        if piece == "," and not depth:
+            items.append("")
+        else:
+            items[-1] += piece
+    return [item.strip() for item in items if item.strip()]
