@@ -57,12 +57,20 @@ def packed_of(subscripts, *operands, **options):
 
 
 def integers(shape, dtype, seed=0):
-    low = 0 if np.dtype(dtype).kind == "u" else -9
-    return np.random.default_rng(seed).integers(low, 10, shape).astype(dtype)
+    """Small ones; of complex numbers both parts are."""
+    rng, low = np.random.default_rng(seed), 0 if np.dtype(dtype).kind == "u" else -9
+    values = rng.integers(low, 10, shape).astype(dtype)
+    if values.dtype.kind == "c":
+        values.imag = rng.integers(low, 10, shape)
+    return values
 
 
 def real(shape, dtype, seed=0):
-    return np.random.default_rng(seed).standard_normal(shape).astype(dtype)
+    rng = np.random.default_rng(seed)
+    values = rng.standard_normal(shape).astype(dtype)
+    if values.dtype.kind == "c":
+        values.imag = rng.standard_normal(shape)
+    return values
 
 
 def check(subscripts, *operands, expected=None, **options):
