@@ -22,7 +22,7 @@ EXTENTS = (2, 3, 5, 7, 1) * 5 + (13, 17, 31, 257, 0)
 FLOATS = ("float64", "float32", "complex128", "complex64", "float16")
 INTEGERS = ("int64", "int32", "int16", "int8", "uint64", "uint32", "uint16", "uint8")
 DTYPES = (*FLOATS, *INTEGERS, "bool")
-MULTIPLIED = ("float64", "float32", "int64", "int32", "uint64", "uint32")
+MULTIPLIED = tuple(dtype for dtype in DTYPES if dtype not in ("float16", "bool"))
 """Types that microkernels multiply."""
 PRODUCT_EXTENTS = (2, 3, 4, 5, 7, 8, 1, 9, 15, 16, 17, 33)
 LAYOUTS = (

@@ -18,7 +18,7 @@ from einjit.source.module import write_source
 # --- values that are not exact
 
 
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("dtype", ["float32", "float64", "complex64", "complex128"])
 def test_a_matrix_times_the_identity_is_itself(dtype):
     with packing_all():
         for m, n in ((5, 4), (30, 31), (61, 77)):
@@ -33,7 +33,7 @@ def test_a_matrix_times_the_identity_is_itself(dtype):
             np.testing.assert_array_equal(einjit.einsum("hij,hjk->hik", cube, eye), cube)
 
 
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("dtype", ["float32", "float64", "complex64"])
 @pytest.mark.parametrize(
     ("subscripts", "shapes"),
     [
