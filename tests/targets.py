@@ -52,4 +52,5 @@ def scratch_bytes(packed, sizes):
 
     item = np.dtype(packed.compute).itemsize
     lines = -(-box(packed.group_n) * item // 64) | 1  # of a row, in an odd number of them
-    return named["to_c"] + box(packed.group_m) * lines * 64 + OVERRUN
+    rows = box(packed.group_s) * box(packed.group_m)
+    return named["to_c"] + rows * lines * 64 + OVERRUN
