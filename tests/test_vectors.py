@@ -282,3 +282,39 @@ def test_nothing_behind_the_last_elements_is_touched():
         compiled(dtype)
     code = "import test_vectors as t; t.drill(); print('done')"
     assert children.run(code, EINJIT_CACHE_DIR=os.environ["EINJIT_CACHE_DIR"]) == "done"
+
+
+# --- words
+
+
+SIZES = """
+from numba.types import int64
+from einjit.kernel.intrinsics import minimum, pointer
+from einjit.kernel.memory import parts, place, row_of
+def contract(which, x, y, z, a, b, c, d, e, f, g, h, i, j):
+    X = pointer(x, int64)
+    X[0] = minimum(a, b)
+    X[1] = parts(c, d)
+    X[2] = row_of(c, 8)
+    X[3] = place(e, 4, (f, g))
+    X[4] = place(e, 16, (f, g, h, i, a, 3))
+"""
+
+
+def test_sizes_and_addresses():
+    source = Source(Probe("int64"), SIZES)
+    kernel, meaning = Kernel(source), PlainKernel(source).contract
+    function = ctypes.CFUNCTYPE(None, *[ctypes.c_ssize_t] * len(Probe.arguments))(kernel.address)
+    rng = np.random.default_rng(6)
+    for extent, length in product((1, 7, 8, 9, 15, 16, 17, 4096), (1, 3, 8, 4097)):
+        others = rng.integers(-(1 << 28), 1 << 28, 8).tolist()
+        words = (*others[:2], extent, length, *others[2:])
+        found, expected = np.zeros((2, 5), np.int64)
+        function(0, found.ctypes.data, 0, 0, *words)
+        meaning(0, expected.ctypes.data, 0, 0, *words)
+        np.testing.assert_array_equal(found, expected)
+
+
+def test_every_instruction_is_carried_out():
+    text = " ".join(CALLS.values())
+    assert all(f"{name}(" in text for name in CALLED["vectors"])
