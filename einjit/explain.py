@@ -11,8 +11,8 @@ from einjit.equation.operands import Layout, packed
 from einjit.equation.parser import locate, parse
 from einjit.errors import ArgumentError, EinjitError, ShapeError
 from einjit.names import index_name, operand_name
-from einjit.plan.lowering import Lowered
 from einjit.plan.plan import Plan, make_plan
+from einjit.plan.task import Lowered
 from einjit.request import HandToNumpy, read_request, split_arguments, told
 from einjit.source.module import Source, write_source
 

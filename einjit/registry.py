@@ -156,7 +156,9 @@ class Registry:
                 from einjit.kernel.parallel import Threads
 
                 if self._native is None:
-                    native = _plain().PlainNative() if not settings.jit else Native(self._calls)
+                    native = (
+                        _plain().PlainNative() if not settings.compiles else Native(self._calls)
+                    )
                     self._threads = Threads(native, self._lock)
                     self._native, self.find = native, native.find
         return self._native
@@ -214,7 +216,7 @@ class Registry:
     def _built(self, structure: Structure) -> "Kernel":
         from einjit.kernel.build import Kernel
 
-        build = Kernel if settings.jit else _plain().PlainKernel
+        build = Kernel if settings.compiles else _plain().PlainKernel
         built = build(write_source(structure))
         built.last_use = self.native.clock
         self._seconds += 0.0 if built.from_cache else built.seconds

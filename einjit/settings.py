@@ -51,7 +51,7 @@ class Settings:
     num_threads: int | None = None
     most_threads: int = 1
     log: str | None = None
-    jit: bool = True
+    compiles: bool = True
     numba_settings: tuple[tuple[str, str], ...] = ()
 
     @classmethod
@@ -74,7 +74,7 @@ class Settings:
             num_threads=threads and int(threads),
             most_threads=_most_threads(environment.get("NUMBA_NUM_THREADS", "")),
             log=environment.get("EINJIT_LOG") or None,
-            jit=environment.get("NUMBA_DISABLE_JIT", "0") in ("", "0"),
+            compiles=environment.get("NUMBA_DISABLE_JIT", "0") in ("", "0"),
             numba_settings=tuple((n, environment[n]) for n in NUMBA_SETTINGS if n in environment),
         )
 

@@ -91,6 +91,11 @@ GOLDEN = {
     "strip_sum_spans": case("ij->j", (1 << 15, 8), dtypes="uint32"),
     "strip_sum_hoisted": case("ij,jk,kl,->il", (5, 6), (6, 7), (7, 8), ()),
     "strip_sum_joint": case("abcdefgh,hgfedcbi->ai", (2,) * 8, (*[2] * 7, 9)),
+    # Rows taken together.
+    "strip_sum_together": case("ij,i->j", (9, 2100), (9,)),
+    "strip_sum_together_blocks": case("ij,jk->ik", (2, 600), (600, 2050)),
+    "register_sum_together": case("ij,j->i", (67, 2050), (2050,)),
+    "register_sum_together_exact": case("ij,j,i->i", (66, 4100), (4100,), (66,), dtypes="int32"),
     # Tiny sums.
     "unrolled": case("bij,bjk->bik", (70, 3, 3), (70, 3, 3), dtypes="float32"),
     "unrolled_held": case("ij,bj->bi", (3, 3), (90, 3)),

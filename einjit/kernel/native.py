@@ -104,7 +104,11 @@ class Native:
         """Set how large calls run: the parallel loop's address, 0 where there is none yet; how many
         nanoseconds they go without it before they ask for it; a lock for launches."""
         self.process[DRIVER], self.process[LOCK] = driver, lock
-        self.process[DEBT], self.process[PATIENCE] = 0, patience
+        self.process[PATIENCE] = patience
+
+    def forgive(self) -> None:
+        """Forget how long large calls have gone without the parallel loop."""
+        self.process[DEBT] = 0
 
     @staticmethod
     def _process(calls: dict[Any, Any] | None) -> Words:

@@ -62,6 +62,7 @@ class Threads:
             if self._driver is not None or self._forbidden:
                 return
             if admitted() < 2:  # for now: another thread may ask for more
+                self._native.forgive()
                 self.wait()
                 return
             self._share(0, NEVER)  # whatever happens: not twice

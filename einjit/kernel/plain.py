@@ -55,6 +55,9 @@ class PlainNative:
     def share_threads(self, driver: int, **facts: int) -> None:
         """No call runs in parallel."""
 
+    def forgive(self) -> None:
+        """Nothing is owed."""
+
     def bind_run(
         self,
         *,

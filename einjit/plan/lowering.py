@@ -12,9 +12,9 @@ import numpy as np
 
 from einjit.equation.operands import Layout, packed
 from einjit.plan.blocking import Groups, Span, block
-from einjit.plan.indices import Loops, arrange, inner_cost, simplify
-from einjit.plan.nest import BLOCK, Nest, strip_length
-from einjit.plan.packed import Packed
+from einjit.plan.indices import Loops, inner_cost, simplify
+from einjit.plan.nest import BLOCK, TOGETHER, Nest, strip_length
+from einjit.plan.task import Lowered, Task
 
 TILES = 64
 """Tiles that a nest is cut into where it can be: enough to keep many cores equally busy."""
@@ -22,20 +22,18 @@ TILES = 64
 FEW_TILES = 16
 """With fewer tiles than this, a long sum is split so that every core has a part of it."""
 
+FEW_ROWS = TOGETHER * FEW_TILES
+"""With fewer rows than this, several are not taken together: it would take tiles from cores."""
+
 LONG_SUM = 1 << 18
 """Iterations from which splitting a sum pays for the second step that adds its pieces."""
 
 SPANS = 64
 """Pieces that a split sum is cut into."""
 
-PARALLEL_TIME = 100_000.0
-"""Nanoseconds of one thread's work from which more threads are asked for: a launch costs 2 to 20
-microseconds, and on a machine where others run, the wait for the last thread far more."""
-
 LINE_TIME = 0.8
 """Nanoseconds that an iteration takes for each cache line it moves: a rough measure, for deciding
 what is worth more threads."""
-
 
 FMA_TIME = 0.2
 """Nanoseconds of a vector's multiplication and addition in a microkernel."""
@@ -78,60 +76,6 @@ SMALL_PRODUCT = 1024
 
 MOST_LOOPS = 11
 """Loops of a packed contraction: those of K are nested twice, and Python nests 20 blocks."""
-
-
-@dataclass(frozen=True, slots=True)
-class Task:
-    """What is to be lowered: the loops of a step, the dtypes of its operands and its result, and
-    the type its sums are held in.
-
-    `moves` says that there is one operand and no index is summed, be its extent 1; `viewable` that
-    a view may be the result then.
-    """
-
-    loops: Loops
-    dtypes: tuple[str, ...]
-    compute: str
-    moves: bool = False
-    viewable: bool = False
-
-    @property
-    def arranged(self) -> Loops:
-        """The loops as they are nested."""
-        return arrange(simplify(self.loops), [np.dtype(d).itemsize for d in self.dtypes])
-
-
-@dataclass(frozen=True, slots=True)
-class Lowered:
-    """A task, lowered: which way and why; for a nest its structure, sizes and tiles.
-
-    `sizes` are the values of `nest.sizes()`; `time` is a rough estimate of one thread's
-    nanoseconds; `order` says which of the task's operands is the nest's first, second and so on;
-    `pieces` is the layout of the result where it is not the task's own, but one for each span.
-    """
-
-    name: str
-    reason: str
-    loops: Loops
-    nest: Nest | Packed | None = None
-    sizes: tuple[int, ...] = ()
-    tiles: int = 1
-    time: float = 0.0
-    order: tuple[int, ...] = ()
-    pieces: Layout | None = None
-
-    @property
-    def is_parallel(self) -> bool:
-        """Whether the tiles are worth more than one thread."""
-        return self.tiles > 1 and self.time >= PARALLEL_TIME
-
-    @property
-    def flops(self) -> int:
-        """Multiplications and additions."""
-        if self.nest is None:
-            return 0
-        multiplications = len(self.nest.terms) - 2
-        return (multiplications + bool(self.nest.contracted)) * self.loops.iterations
 
 
 @dataclass(frozen=True, slots=True)
@@ -380,6 +324,9 @@ def _lowered(
         span=span,
         short=span is None and summed <= BLOCK,
     )
+    if unrolled is None and loops.extents[n - 1 : n] >= (strip_length(compute),):
+        enough = not nest.sums_innermost or loops.extents[0] >= FEW_ROWS
+        nest = replace(nest, together=nest.takes_together and enough)
 
     def value(operand: int | None, loop: int) -> int:
         return loops.extents[loop] if operand is None else loops.strides[rows[operand]][loop]
@@ -396,5 +343,7 @@ def _lowered(
     lines = inner_cost(loops, itemsizes, n - 1) if n else 1.0
     time = LINE_TIME * lines * math.prod(loops.extents[:n])
     tiles = _tiles(loops, tile, strip, compute)
+    if nest.together and nest.sums_innermost:
+        tiles = -(-tiles // TOGETHER)
     own = loops.take(range(n))
     return Lowered(name, reason, own, nest, sizes, tiles, time, tuple(order))

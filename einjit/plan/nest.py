@@ -16,6 +16,11 @@ def strip_length(compute: str) -> int:
     return STRIP // np.dtype(compute).itemsize
 
 
+TOGETHER = 4
+"""Sums, or rows that are added to the sums of a strip, that are taken in one go: they share loads
+and stores, and memory is read from as many places at once. It pays for rows as long as a strip;
+short rows that follow each other are read faster one by one."""
+
 BLOCK = 256
 """Terms that are summed one after the other before they are added to the total. numpy's test of a
 sum to 15 decimals passes with it (a plain loop misses by three digits)."""
@@ -32,7 +37,8 @@ class Nest:
     strips of the innermost loop; or, with `span`, fixed pieces of that contracted loop, each of
     which gives a result of its own. `short` sums have no more than BLOCK terms. The loops
     from `unrolled` on have a known few iterations: `constants` are those of `sizes()` that the
-    source holds as numbers.
+    source holds as numbers. With `together`, rows are taken TOGETHER at a time: the rows of terms
+    that are added to a strip, or the sums of as many iterations of loop 0, which are a tile then.
     """
 
     terms: tuple[tuple[int, ...], ...]
@@ -45,6 +51,7 @@ class Nest:
     span: int | None = None
     short: bool = False
     unrolled: int | None = None
+    together: bool = False
     constants: tuple[tuple[str, int], ...] = ()
 
     def __str__(self) -> str:
@@ -69,6 +76,15 @@ class Nest:
     def sums_innermost(self) -> bool:
         """Whether the innermost loop is contracted: its sum is held in a register."""
         return bool(self.contracted) and self.contracted[-1] == self.loops - 1
+
+    @property
+    def takes_together(self) -> bool:
+        """Whether several rows share loads and stores: those that are added to the sums of a strip,
+        or those of a matrix that is multiplied with a vector."""
+        if not self.sums_innermost:
+            return bool(self.contracted)
+        shared = any(0 not in loops and self.loops - 1 in loops for loops in self.terms[:-1])
+        return shared and self.loops == 2 and self.tile == 1 and self.span is None
 
     @property
     def kind(self) -> str:
@@ -114,8 +130,9 @@ class Nest:
         it goes from one span's result to the next.
         """
         # The outermost tile loop is given as first..last, so nothing asks for its extent.
+        given = 1 if self.tile and not (self.together and self.sums_innermost) else 0
         found: list[tuple[str, int | None, int]] = [
-            (f"n_{index_name(i)}", None, i) for i in range(min(self.tile, 1), self.loops)
+            (f"n_{index_name(i)}", None, i) for i in range(given, self.loops)
         ]
         for number, (name, indices) in enumerate(zip(self.operands, self.terms, strict=True)):
             found += [

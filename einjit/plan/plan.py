@@ -13,8 +13,9 @@ from einjit.equation.operands import Layout, result_layout, strides_by_index
 from einjit.errors import ShapeError
 from einjit.names import operand_name
 from einjit.plan.indices import Loops
-from einjit.plan.lowering import Lowered, Task, lower
+from einjit.plan.lowering import lower
 from einjit.plan.path import Path, choose_path
+from einjit.plan.task import Lowered, Task
 
 CAST_FIRST = 1 << 16
 """Elements up to which an operand of another dtype is converted before the kernel sees it: kernels

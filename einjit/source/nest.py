@@ -12,23 +12,14 @@ from collections.abc import Sequence
 from contextlib import AbstractContextManager, ExitStack
 
 from einjit.names import index_name
-from einjit.plan.nest import BLOCK, Nest, strip_length
-from einjit.source.elements import ELEMENTS, added, product, read
+from einjit.plan.nest import BLOCK, TOGETHER, Nest, strip_length
+from einjit.source.elements import ELEMENTS, added
+from einjit.source.terms import Row, Terms
 from einjit.source.writer import Writer
 
 NESTED = 5
 """Loops of one kind that are nested; of more, the outer ones are run as one over their joint
 extent: Python takes at most 20 nested blocks."""
-
-TOGETHER = 4
-"""Rows that are added to the sums of a strip at a time: the sums are loaded and stored once for
-them, and memory is read from as many places at once."""
-
-TERMS = 4
-"""Terms of an index expression on one line."""
-
-LONG = 40
-"""Characters from which a product is written on more lines than one."""
 
 
 def write_nest(nest: Nest, writer: Writer) -> None:
@@ -36,23 +27,13 @@ def write_nest(nest: Nest, writer: Writer) -> None:
     _NestWriter(nest, writer).write()
 
 
-class _NestWriter:
+class _NestWriter(Terms):
     def __init__(self, nest: Nest, writer: Writer) -> None:
-        self.nest, self.w = nest, writer
-        self.element = ELEMENTS[nest.compute]
-        self.compute = self.element.compute
-        self.inner = nest.loops - 1
+        super().__init__(nest, writer)
+        exact = ELEMENTS[nest.compute].exact
         self.strip = strip_length(nest.compute)
-        self.blocked = bool(nest.contracted) and not (self.element.exact or nest.short)
+        self.blocked = bool(nest.contracted) and not (exact or nest.short)
         self.on_strip = bool(nest.contracted) and not nest.sums_innermost
-        self.waiting = list(range(len(nest.terms) - 1))  # inputs no factor has taken yet
-        self.factors: list[str] = []  # hoisted products, the last one holding those before it
-        self.opened: set[int] = set()
-        self.held: set[int] = set()
-        self.row, self.grouped = 0, -1  # the row of those added together, and its loop
-        known = dict(nest.constants)
-        names = (f"n_{index_name(i)}" for i in range(nest.loops))
-        self.extents = {i: known[name] for i, name in enumerate(names) if name in known}
 
     # ------------------------------------------------------------ the parts, outermost first
 
@@ -63,6 +44,9 @@ class _NestWriter:
             with ExitStack() as stack:
                 free = [i for i in nest.terms[-1] if i != self.inner or nest.sums_innermost]
                 self._open_tiles(stack)
+                if nest.together and nest.sums_innermost:
+                    self._sum_together()
+                    return
                 if nest.unrolled is not None:
                     self._sum_unrolled(stack, free[nest.tile :])
                     return
@@ -111,14 +95,6 @@ class _NestWriter:
             w.line(f"{name}_held[{at}] = {self._at(operand)}")
         self.held.add(operand)
 
-    def _compact(self, loops: Sequence[int]) -> str:
-        """The place of some unrolled loops' values in a packed array."""
-        text, stride = [], 1
-        for i in reversed(loops):
-            text.append(f"{index_name(i)} * {stride}" if stride > 1 else index_name(i))
-            stride *= self.extents[i]
-        return " + ".join(reversed(text)) or "0"
-
     def _open_tiles(self, stack: ExitStack) -> None:
         """The loop over tiles, the only one that is run in parallel."""
         nest, w = self.nest, self.w
@@ -130,6 +106,10 @@ class _NestWriter:
             )
             w.line("start = tile * span")
             w.line(f"stop = minimum(n_{cut}, start + span)")
+        elif nest.together and nest.sums_innermost:
+            loop, name = "for tile in range(first, last):", index_name(0)
+            stack.enter_context(w.block(loop, f"free, parallel: {TOGETHER} of {name} each"))
+            w.line(f"{name} = tile * {TOGETHER}")
         elif len(tile) == 1 and not nest.strip:
             name = index_name(0)
             stack.enter_context(
@@ -219,15 +199,27 @@ class _NestWriter:
             limits = "low, high" if self.nest.strip else self._extent()
             stack.enter_context(self._inner_loop(limits, "free"))
         value = self._term()
-        if not self.element.exact:
+        if not ELEMENTS[self.nest.compute].exact:
             value = f"{value} + {self.compute}(0)"
         self._store(value)
 
-    def _sum_in_register(self) -> None:
+    def _sum_together(self) -> None:
+        """The sums of a tile in one go; where it is not whole, one after the other."""
+        w, name = self.w, index_name(0)
+        with w.block(f"if {name} + {TOGETHER} <= n_{name}:"), self._apart():
+            self._sum_in_register(self._entered(0, TOGETHER))
+        with w.block("else:"), w.block(f"for {name} in range(tile * {TOGETHER}, n_{name}):"):
+            self._enter([0])
+            self._sum_in_register()
+
+    def _sum_in_register(self, rows: Sequence[Row] = ()) -> None:
+        """The sum of one row, or those of several."""
         w, zero = self.w, f"{self.compute}(0)"
-        w.line(f"total = {zero}")
+        marks = [f"_{row}" * bool(row) for row in range(max(1, len(rows)))]
+        totals, parts, runs = ([name + mark for mark in marks] for name in ("total", "part", "run"))
+        for held in (totals, parts) if self.blocked else (totals,):
+            self._set(held, zero)
         if self.blocked:
-            w.line(f"part = {zero}")
             w.line("terms = 0")
         spanned = self.nest.span == self.inner
         start, stop = ("start", "stop") if spanned else ("0", self._extent())
@@ -235,20 +227,27 @@ class _NestWriter:
             self._open_loops(stack, list(self.nest.contracted[:-1]), "contracted")
             if not self.blocked:
                 with self._inner_loop(f"{start}, {stop}" if spanned else stop, "contracted"):
-                    w.line(f"total = {added(self.nest.compute, 'total', self._term())}")
+                    self._add_terms(rows, totals)
             else:
                 with w.block(f"for block in range({start}, {stop}, {BLOCK}):", "of terms"):
                     w.line(f"end = minimum({stop}, block + {BLOCK})")
-                    w.line(f"run = {zero}")
+                    self._set(runs, zero)
                     with self._inner_loop("block, end", "contracted"):
-                        w.line(f"run = run + {self._term()}")
-                    w.line("part = part + run")
+                        self._add_terms(rows, runs)
+                    for part, run in zip(parts, runs, strict=True):
+                        w.line(f"{part} = {part} + {run}")
                     w.line("terms += end - block")
                     with w.block(f"if terms >= {BLOCK}:"):
-                        w.line("total = total + part")
-                        w.line(f"part = {zero}")
+                        for total, part in zip(totals, parts, strict=True):
+                            w.line(f"{total} = {total} + {part}")
+                        self._set(parts, zero)
                         w.line("terms = 0")
-        self._store("total + part" if self.blocked else "total")
+        for self.row, (total, part) in enumerate(zip(totals, parts, strict=True)):
+            self._store(f"{total} + {part}" if self.blocked else total)
+
+    def _set(self, names: Sequence[str], value: str) -> None:
+        for name in names:
+            self.w.line(f"{name} = {value}")
 
     def _sum_on_strip(self, stack: ExitStack) -> None:
         w, zero, name = self.w, f"{self.compute}(0)", index_name(self.inner)
@@ -272,37 +271,32 @@ class _NestWriter:
             extent = stop
             if last == self.nest.span:
                 start, stop, extent = "start + ", "stop", "(stop - start)"
-            groups = w.block(
-                f"for group in range({extent} // {TOGETHER}):", f"contracted, {TOGETHER} at a time"
-            )
-            with groups:
-                w.line(f"{row} = {start}group * {TOGETHER}")
-                self._add_rows(last, TOGETHER, held)
-            rest = f"for {row} in range({stop} - {extent} % {TOGETHER}, {stop}):"
-            with w.block(rest, "contracted, the rest"):
-                self._add_rows(last, 1, held)
+            if self.nest.together:
+                groups = f"for group in range({extent} // {TOGETHER}):"
+                with w.block(groups, f"contracted, {TOGETHER} at a time"):
+                    w.line(f"{row} = {start}group * {TOGETHER}")
+                    self._add_rows(last, TOGETHER, held)
+                rest = f"for {row} in range({stop} - {extent} % {TOGETHER}, {stop}):"
+                contracted.enter_context(w.block(rest, "contracted, the rest"))
+            else:
+                self._open_loops(contracted, [last], "contracted")
+            self._add_rows(last, 1, held)
         with w.block(f"for {name} in range(low, high):"):
             self._store(" + ".join(f"{held}[{name} - low]" for held in sums))
 
     def _add_rows(self, loop: int, number: int, held: str) -> None:
         """Add so many rows of terms to the sums of a strip."""
         w, name = self.w, index_name(self.inner)
-        before, entered = (self.opened, self.waiting, self.factors), []
-        self.grouped = loop
-        for self.row in range(number):
-            self.opened, self.waiting, self.factors = set(before[0]), before[1][:], before[2][:]
-            self._enter([loop])
-            entered.append((self.waiting, self.factors))
-        with self._inner_loop("low, high", "free"):
-            w.line(f"run = {held}[{name} - low]")
-            for self.row, (self.waiting, self.factors) in enumerate(entered):
-                w.line(f"run = {added(self.nest.compute, 'run', self._term())}")
-            w.line(f"{held}[{name} - low] = run")
-        self.row, self.grouped = 0, -1
-        self.opened, self.waiting, self.factors = before
+        with self._apart():
+            rows = self._entered(loop, number)
+            with self._inner_loop("low, high", "free"):
+                w.line(f"run = {held}[{name} - low]")
+                self._add_terms(rows, ["run"] * number)
+                w.line(f"{held}[{name} - low] = run")
         if self.blocked:
             w.line(f"terms += {number}")
-            with w.block(f"if terms > {BLOCK - TOGETHER}:"):
+            most = BLOCK - TOGETHER + 1 if self.nest.together else BLOCK
+            with w.block(f"if terms >= {most}:"):
                 with w.block(f"for {name} in range(high - low):"):
                     w.line(f"total[{name}] = total[{name}] + part[{name}]")
                     w.line(f"part[{name}] = {self.compute}(0)")
@@ -317,63 +311,3 @@ class _NestWriter:
 
     def _extent(self) -> str:
         return f"n_{index_name(self.inner)}"
-
-    def _enter(self, loops: list[int]) -> None:
-        self.opened.update(loops)
-        self._hoist()
-
-    def _hoist(self) -> None:
-        """Load what no inner loop changes, and multiply it with what was hoisted further out."""
-        ready = [i for i in self.waiting if self.opened.issuperset(self.nest.terms[i])]
-        if ready:
-            name = f"hoisted_{len(self.factors) + 1}" + f"_{self.row}" * bool(self.row)
-            self.w.line(f"{name} = {self._product(ready)}")
-            self.factors.append(name)
-            self.waiting = [i for i in self.waiting if i not in ready]
-
-    def _term(self) -> str:
-        """The product in the innermost loop."""
-        text = self._product(self.waiting)
-        if len(text) > LONG:
-            self.w.line(f"product = {text}")
-            text = "product"
-        return text
-
-    def _product(self, inputs: list[int]) -> str:
-        """What was hoisted times these inputs' elements; a long product takes lines before it."""
-        nest, text = self.nest, ""
-        loads = [read(nest.dtypes[i], nest.compute, self._at(i)) for i in inputs]
-        for value in self.factors[-1:] + loads:
-            if len(text) + len(value) > LONG and text and not text.isidentifier():
-                self.w.line(f"product = {text}")
-                text = "product"
-            text = product(nest.compute, text, value) if text else value
-        return text
-
-    def _at(self, operand: int) -> str:
-        """An operand's element for the values of the loop variables."""
-        nest, name = self.nest, self.nest.operands[operand]
-        if operand in self.held:
-            return f"{name}_held[{self._compact(nest.terms[operand])}]"
-        parts = [
-            self._value(i)
-            if nest.unit[operand] and i == self.inner
-            else f"{self._value(i)} * {name}_{index_name(i)}"
-            for i in nest.terms[operand]
-        ]
-        if nest.span is not None and operand == len(nest.terms) - 1:
-            parts.insert(0, f"tile * {name}_tile")
-        while len(parts) > TERMS:
-            self.w.line(f"at_{name} = {' + '.join(parts[:TERMS])}")
-            parts[:TERMS] = [f"at_{name}"]
-        return f"{name}[{' + '.join(parts) or '0'}]"
-
-    def _value(self, loop: int) -> str:
-        """A loop's variable; in a row of those added together, so much more."""
-        name = index_name(loop)
-        return f"({name} + {self.row})" if loop == self.grouped and self.row else name
-
-    def _store(self, value: str) -> None:
-        last = len(self.nest.terms) - 1
-        write = ELEMENTS[self.nest.dtypes[last]].write
-        self.w.line(f"{self._at(last)} = {write.format(value)}")

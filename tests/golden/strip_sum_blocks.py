@@ -35,33 +35,14 @@ def contract(first, last, operands, sizes):
                 total[c] = float64(0)
                 part[c] = float64(0)
             terms = 0
-            for group in range(n_b // 4):  # contracted, 4 at a time
-                b = group * 4
-                hoisted_1 = A[a * A_a + b * A_b]
-                hoisted_1_1 = A[a * A_a + (b + 1) * A_b]
-                hoisted_1_2 = A[a * A_a + (b + 2) * A_b]
-                hoisted_1_3 = A[a * A_a + (b + 3) * A_b]
-                for c in range(low, high):  # free, innermost
-                    run = part[c - low]
-                    run = run + hoisted_1 * B[b * B_b + c]
-                    run = run + hoisted_1_1 * B[(b + 1) * B_b + c]
-                    run = run + hoisted_1_2 * B[(b + 2) * B_b + c]
-                    run = run + hoisted_1_3 * B[(b + 3) * B_b + c]
-                    part[c - low] = run
-                terms += 4
-                if terms > 252:
-                    for c in range(high - low):
-                        total[c] = total[c] + part[c]
-                        part[c] = float64(0)
-                    terms = 0
-            for b in range(n_b - n_b % 4, n_b):  # contracted, the rest
+            for b in range(n_b):  # contracted
                 hoisted_1 = A[a * A_a + b * A_b]
                 for c in range(low, high):  # free, innermost
                     run = part[c - low]
                     run = run + hoisted_1 * B[b * B_b + c]
                     part[c - low] = run
                 terms += 1
-                if terms > 252:
+                if terms >= 256:
                     for c in range(high - low):
                         total[c] = total[c] + part[c]
                         part[c] = float64(0)

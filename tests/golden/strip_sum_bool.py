@@ -32,24 +32,7 @@ def contract(first, last, operands, sizes):
             high = minimum(n_c, low + 16384)
             for c in range(high - low):
                 total[c] = uint8(0)
-            for group in range(n_b // 4):  # contracted, 4 at a time
-                b = group * 4
-                hoisted_1 = uint8(A[a * A_a + b * A_b] != 0)
-                hoisted_1_1 = uint8(A[a * A_a + (b + 1) * A_b] != 0)
-                hoisted_1_2 = uint8(A[a * A_a + (b + 2) * A_b] != 0)
-                hoisted_1_3 = uint8(A[a * A_a + (b + 3) * A_b] != 0)
-                for c in range(low, high):  # free, innermost
-                    run = total[c - low]
-                    product = uint8(hoisted_1 & uint8(B[b * B_b + c] != 0))
-                    run = uint8(run | product)
-                    product = uint8(hoisted_1_1 & uint8(B[(b + 1) * B_b + c] != 0))
-                    run = uint8(run | product)
-                    product = uint8(hoisted_1_2 & uint8(B[(b + 2) * B_b + c] != 0))
-                    run = uint8(run | product)
-                    product = uint8(hoisted_1_3 & uint8(B[(b + 3) * B_b + c] != 0))
-                    run = uint8(run | product)
-                    total[c - low] = run
-            for b in range(n_b - n_b % 4, n_b):  # contracted, the rest
+            for b in range(n_b):  # contracted
                 hoisted_1 = uint8(A[a * A_a + b * A_b] != 0)
                 for c in range(low, high):  # free, innermost
                     run = total[c - low]

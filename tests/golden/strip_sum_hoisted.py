@@ -42,24 +42,7 @@ def contract(first, last, operands, sizes):
             for d in range(high - low):
                 total[d] = float64(0)
             for b in range(n_b):  # contracted
-                for group in range(n_c // 4):  # contracted, 4 at a time
-                    c = group * 4
-                    product = hoisted_1 * B[a * B_a + c * B_c]
-                    hoisted_2 = product * C[b * C_b + c * C_c]
-                    product = hoisted_1 * B[a * B_a + (c + 1) * B_c]
-                    hoisted_2_1 = product * C[b * C_b + (c + 1) * C_c]
-                    product = hoisted_1 * B[a * B_a + (c + 2) * B_c]
-                    hoisted_2_2 = product * C[b * C_b + (c + 2) * C_c]
-                    product = hoisted_1 * B[a * B_a + (c + 3) * B_c]
-                    hoisted_2_3 = product * C[b * C_b + (c + 3) * C_c]
-                    for d in range(low, high):  # free, innermost
-                        run = total[d - low]
-                        run = run + hoisted_2 * D[b * D_b + d]
-                        run = run + hoisted_2_1 * D[b * D_b + d]
-                        run = run + hoisted_2_2 * D[b * D_b + d]
-                        run = run + hoisted_2_3 * D[b * D_b + d]
-                        total[d - low] = run
-                for c in range(n_c - n_c % 4, n_c):  # contracted, the rest
+                for c in range(n_c):  # contracted
                     product = hoisted_1 * B[a * B_a + c * B_c]
                     hoisted_2 = product * C[b * C_b + c * C_c]
                     for d in range(low, high):  # free, innermost

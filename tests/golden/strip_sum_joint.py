@@ -63,36 +63,7 @@ def contract(first, last, operands, sizes):
                     for e in range(n_e):  # contracted
                         for f in range(n_f):  # contracted
                             for g in range(n_g):  # contracted
-                                for group in range(n_h // 4):  # contracted, 4 at a time
-                                    h = group * 4
-                                    at_A = a * A_a + b * A_b + c * A_c + d * A_d
-                                    at_A = at_A + e * A_e + f * A_f + g * A_g
-                                    hoisted_1 = A[at_A + h * A_h]
-                                    at_A = a * A_a + b * A_b + c * A_c + d * A_d
-                                    at_A = at_A + e * A_e + f * A_f + g * A_g
-                                    hoisted_1_1 = A[at_A + (h + 1) * A_h]
-                                    at_A = a * A_a + b * A_b + c * A_c + d * A_d
-                                    at_A = at_A + e * A_e + f * A_f + g * A_g
-                                    hoisted_1_2 = A[at_A + (h + 2) * A_h]
-                                    at_A = a * A_a + b * A_b + c * A_c + d * A_d
-                                    at_A = at_A + e * A_e + f * A_f + g * A_g
-                                    hoisted_1_3 = A[at_A + (h + 3) * A_h]
-                                    for i in range(low, high):  # free, innermost
-                                        run = total[i - low]
-                                        at_B = b * B_b + c * B_c + d * B_d + e * B_e
-                                        at_B = at_B + f * B_f + g * B_g + h * B_h
-                                        run = run + hoisted_1 * B[at_B + i]
-                                        at_B = b * B_b + c * B_c + d * B_d + e * B_e
-                                        at_B = at_B + f * B_f + g * B_g + (h + 1) * B_h
-                                        run = run + hoisted_1_1 * B[at_B + i]
-                                        at_B = b * B_b + c * B_c + d * B_d + e * B_e
-                                        at_B = at_B + f * B_f + g * B_g + (h + 2) * B_h
-                                        run = run + hoisted_1_2 * B[at_B + i]
-                                        at_B = b * B_b + c * B_c + d * B_d + e * B_e
-                                        at_B = at_B + f * B_f + g * B_g + (h + 3) * B_h
-                                        run = run + hoisted_1_3 * B[at_B + i]
-                                        total[i - low] = run
-                                for h in range(n_h - n_h % 4, n_h):  # contracted, the rest
+                                for h in range(n_h):  # contracted
                                     at_A = a * A_a + b * A_b + c * A_c + d * A_d
                                     at_A = at_A + e * A_e + f * A_f + g * A_g
                                     hoisted_1 = A[at_A + h * A_h]

@@ -30,16 +30,7 @@ def contract(first, last, operands, sizes):
             high = minimum(n_b, low + 4096)
             for b in range(high - low):
                 total[b] = uint32(0)
-            for group in range((stop - start) // 4):  # contracted, 4 at a time
-                a = start + group * 4
-                for b in range(low, high):  # free, innermost
-                    run = total[b - low]
-                    run = uint32(run + A[a * A_a + b])
-                    run = uint32(run + A[(a + 1) * A_a + b])
-                    run = uint32(run + A[(a + 2) * A_a + b])
-                    run = uint32(run + A[(a + 3) * A_a + b])
-                    total[b - low] = run
-            for a in range(stop - (stop - start) % 4, stop):  # contracted, the rest
+            for a in range(start, stop):  # contracted
                 for b in range(low, high):  # free, innermost
                     run = total[b - low]
                     run = uint32(run + A[a * A_a + b])

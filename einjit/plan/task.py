@@ -1,0 +1,68 @@
+"""A step before and after it is lowered."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from einjit.equation.operands import Layout
+from einjit.plan.indices import Loops, arrange, simplify
+from einjit.plan.nest import Nest
+from einjit.plan.packed import Packed
+
+PARALLEL_TIME = 100_000.0
+"""Nanoseconds of one thread's work from which more threads are asked for: a launch costs 2 to 20
+microseconds, and on a machine where others run, the wait for the last thread far more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """What is to be lowered: the loops of a step, the dtypes of its operands and its result, and
+    the type its sums are held in.
+
+    `moves` says that there is one operand and no index is summed, be its extent 1; `viewable` that
+    a view may be the result then.
+    """
+
+    loops: Loops
+    dtypes: tuple[str, ...]
+    compute: str
+    moves: bool = False
+    viewable: bool = False
+
+    @property
+    def arranged(self) -> Loops:
+        """The loops as they are nested."""
+        return arrange(simplify(self.loops), [np.dtype(d).itemsize for d in self.dtypes])
+
+
+@dataclass(frozen=True, slots=True)
+class Lowered:
+    """A task, lowered: which way and why; for a nest its structure, sizes and tiles.
+
+    `sizes` are the values of `nest.sizes()`; `time` is a rough estimate of one thread's
+    nanoseconds; `order` says which of the task's operands is the nest's first, second and so on;
+    `pieces` is the layout of the result where it is not the task's own, but one for each span.
+    """
+
+    name: str
+    reason: str
+    loops: Loops
+    nest: Nest | Packed | None = None
+    sizes: tuple[int, ...] = ()
+    tiles: int = 1
+    time: float = 0.0
+    order: tuple[int, ...] = ()
+    pieces: Layout | None = None
+
+    @property
+    def is_parallel(self) -> bool:
+        """Whether the tiles are worth more than one thread."""
+        return self.tiles > 1 and self.time >= PARALLEL_TIME
+
+    @property
+    def flops(self) -> int:
+        """Multiplications and additions."""
+        if self.nest is None:
+            return 0
+        multiplications = len(self.nest.terms) - 2
+        return (multiplications + bool(self.nest.contracted)) * self.loops.iterations

@@ -1,0 +1,128 @@
+"""The products of a nest: where each element lies, what is loaded once for many iterations."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+from einjit.names import index_name
+from einjit.plan.nest import Nest
+from einjit.source.elements import ELEMENTS, added, product, read
+from einjit.source.writer import Writer
+
+TERMS = 4
+"""Terms of an index expression on one line."""
+
+LONG = 40
+"""Characters from which a product is written on more lines than one."""
+
+Row = tuple[list[int], list[str]]
+"""Of one row of those taken together: the inputs no factor has taken yet, and the factors."""
+
+
+class Terms:
+    """What is loaded and multiplied, while a writer opens the loops of a nest."""
+
+    def __init__(self, nest: Nest, writer: Writer) -> None:
+        self.nest, self.w = nest, writer
+        self.compute = ELEMENTS[nest.compute].compute
+        self.inner = nest.loops - 1
+        self.waiting = list(range(len(nest.terms) - 1))  # inputs no factor has taken yet
+        self.factors: list[str] = []  # hoisted products, the last one holding those before it
+        self.opened: set[int] = set()
+        self.held: set[int] = set()
+        self.row, self.grouped = 0, -1  # the row of those added together, and its loop
+        known = dict(nest.constants)
+        names = (f"n_{index_name(i)}" for i in range(nest.loops))
+        self.extents = {i: known[name] for i, name in enumerate(names) if name in known}
+
+    def _compact(self, loops: Sequence[int]) -> str:
+        """The place of some unrolled loops' values in a packed array."""
+        text, stride = [], 1
+        for i in reversed(loops):
+            text.append(f"{index_name(i)} * {stride}" if stride > 1 else index_name(i))
+            stride *= self.extents[i]
+        return " + ".join(reversed(text)) or "0"
+
+    def _add_terms(self, rows: Sequence[Row], sums: Sequence[str]) -> None:
+        """Add each row's product to its sum; without rows, that of the loops that are open."""
+        for self.row, held in enumerate(sums):
+            if rows:
+                self.waiting, self.factors = rows[self.row]
+            self.w.line(f"{held} = {added(self.nest.compute, held, self._term())}")
+
+    def _entered(self, loop: int, number: int) -> list[Row]:
+        """What is left to multiply in each of so many rows of a loop, which are entered."""
+        before, rows = (self.opened, self.waiting, self.factors), []
+        self.grouped = loop
+        for self.row in range(number):
+            self.opened, self.waiting, self.factors = set(before[0]), before[1][:], before[2][:]
+            self._enter([loop])
+            rows.append((self.waiting, self.factors))
+        return rows
+
+    @contextmanager
+    def _apart(self) -> Iterator[None]:
+        """What is entered and hoisted in the context is forgotten behind it."""
+        before = set(self.opened), self.waiting[:], self.factors[:]
+        yield
+        self.row, self.grouped = 0, -1
+        self.opened, self.waiting, self.factors = before
+
+    def _enter(self, loops: list[int]) -> None:
+        self.opened.update(loops)
+        self._hoist()
+
+    def _hoist(self) -> None:
+        """Load what no inner loop changes, and multiply it with what was hoisted further out."""
+        ready = [i for i in self.waiting if self.opened.issuperset(self.nest.terms[i])]
+        if ready:
+            name = f"hoisted_{len(self.factors) + 1}" + f"_{self.row}" * bool(self.row)
+            self.w.line(f"{name} = {self._product(ready)}")
+            self.factors.append(name)
+            self.waiting = [i for i in self.waiting if i not in ready]
+
+    def _term(self) -> str:
+        """The product in the innermost loop."""
+        text = self._product(self.waiting)
+        if len(text) > LONG:
+            self.w.line(f"product = {text}")
+            text = "product"
+        return text
+
+    def _product(self, inputs: list[int]) -> str:
+        """What was hoisted times these inputs' elements; a long product takes lines before it."""
+        nest, text = self.nest, ""
+        loads = [read(nest.dtypes[i], nest.compute, self._at(i)) for i in inputs]
+        for value in self.factors[-1:] + loads:
+            if len(text) + len(value) > LONG and text and not text.isidentifier():
+                self.w.line(f"product = {text}")
+                text = "product"
+            text = product(nest.compute, text, value) if text else value
+        return text
+
+    def _at(self, operand: int) -> str:
+        """An operand's element for the values of the loop variables."""
+        nest, name = self.nest, self.nest.operands[operand]
+        if operand in self.held:
+            return f"{name}_held[{self._compact(nest.terms[operand])}]"
+        parts = [
+            self._value(i)
+            if nest.unit[operand] and i == self.inner
+            else f"{self._value(i)} * {name}_{index_name(i)}"
+            for i in nest.terms[operand]
+        ]
+        if nest.span is not None and operand == len(nest.terms) - 1:
+            parts.insert(0, f"tile * {name}_tile")
+        while len(parts) > TERMS:
+            self.w.line(f"at_{name} = {' + '.join(parts[:TERMS])}")
+            parts[:TERMS] = [f"at_{name}"]
+        return f"{name}[{' + '.join(parts) or '0'}]"
+
+    def _value(self, loop: int) -> str:
+        """A loop's variable; in a row of those added together, so much more."""
+        name = index_name(loop)
+        return f"({name} + {self.row})" if loop == self.grouped and self.row else name
+
+    def _store(self, value: str) -> None:
+        last = len(self.nest.terms) - 1
+        write = ELEMENTS[self.nest.dtypes[last]].write
+        self.w.line(f"{self._at(last)} = {write.format(value)}")
