@@ -95,7 +95,7 @@ class Registry:
     def stats(self) -> dict[str, Any]:
         """Counts since the process started or `clear`: kernels compiled and evicted, seconds spent
         compiling, calls that were ready (hits) or had to be planned (misses), and calls handed to
-        numpy, by reason."""
+        numpy, by reason; and the bytes of memory that large results have left for the next."""
         hits = self._counts["hits"] + (self._native.hits if self._native else 0)
         return {
             "compiled": self._counts["compiled"],
@@ -105,6 +105,7 @@ class Registry:
             "hits": hits,
             "misses": self._counts["misses"],
             "fallbacks": dict(self._fallbacks),
+            "kept_bytes": self._native.kept if self._native else 0,
         }
 
     def clear(self) -> None:
@@ -119,6 +120,7 @@ class Registry:
             self._seconds = 0.0
             if self._native:
                 self._native.hits = 0
+                self._native.let_go()
 
     def forget_calls(self) -> None:
         """Forget which calls are ready, but not the kernels: each is planned once more."""

@@ -39,6 +39,8 @@ class Settings:
     `EINJIT_RECORD`: the path of a profile that every call is noted in.
     `EINJIT_NUM_THREADS`: how many threads a large call may use, where nothing in the program says
     otherwise; NUMBA_NUM_THREADS, or the cores there are, bounds it (`most_threads`).
+    `EINJIT_KEEP_MB`: how many megabytes of memory that large results leave are kept for the next
+    ones (512); 0 leaves it all to numpy.
     `NUMBA_DISABLE_JIT=1`: run generated source as plain Python.
     `EINJIT_LOG`: a level of the standard library's logging, as in `EINJIT_LOG=debug`.
     """
@@ -50,6 +52,7 @@ class Settings:
     record: str | None = None
     num_threads: int | None = None
     most_threads: int = 1
+    keep: int = 512 << 20
     log: str | None = None
     compiles: bool = True
     numba_settings: tuple[tuple[str, str], ...] = ()
@@ -65,6 +68,9 @@ class Settings:
         threads = environment.get("EINJIT_NUM_THREADS") or None
         if threads is not None and not (threads.isdecimal() and int(threads) > 0):
             raise OptionError(f"EINJIT_NUM_THREADS={threads!r} is no number of threads, 1 or more")
+        keep = environment.get("EINJIT_KEEP_MB") or "512"
+        if not keep.isdecimal():
+            raise OptionError(f"EINJIT_KEEP_MB={keep!r} is no number of megabytes, 0 or more")
         return cls(
             cache_dir=environment.get("EINJIT_CACHE_DIR") or None,
             cache=CACHE_MODES[mode],
@@ -73,6 +79,7 @@ class Settings:
             record=environment.get("EINJIT_RECORD") or None,
             num_threads=threads and int(threads),
             most_threads=_most_threads(environment.get("NUMBA_NUM_THREADS", "")),
+            keep=int(keep) << 20,
             log=environment.get("EINJIT_LOG") or None,
             compiles=environment.get("NUMBA_DISABLE_JIT", "0") in ("", "0"),
             numba_settings=tuple((n, environment[n]) for n in NUMBA_SETTINGS if n in environment),

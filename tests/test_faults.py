@@ -117,7 +117,7 @@ def drill(name):
     from einjit.kernel.cache import Cache, disk
     from einjit.registry import Registry
 
-    for function in ("compile_hot", "compile_loops"):
+    for function in ("compile_builtin", "compile_loops"):
         setattr(compiler, function, remembering(getattr(compiler, function)))
     os.register_at_fork = lambda **hooks: None  # of hundreds of registries
     wrong, runs, expected = [], 0, [np.einsum(*call) for call in operands()]

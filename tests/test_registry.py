@@ -146,7 +146,7 @@ def test_iteration_is_over_what_was_there(registry):
 
 
 def test_stats(registry, compiled):
-    counts = dict.fromkeys(("compiled", "loaded", "evicted", "hits", "misses"), 0)
+    counts = dict.fromkeys(("compiled", "loaded", "evicted", "hits", "misses", "kept_bytes"), 0)
     nothing = {**counts, "seconds": 0, "fallbacks": {}}
     assert registry.stats() == nothing
     a = vector("int32")

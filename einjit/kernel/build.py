@@ -66,15 +66,16 @@ class Kernel:
 
 
 class Builtin:
-    """A function of the module `hot`, as machine code."""
+    """A function of the module `hot` or `pool`, as machine code."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, module: str = "hot") -> None:
         def compiled() -> Code:
-            from einjit.kernel.compile import compile_hot
+            from einjit.kernel.compile import compile_builtin
 
-            return compile_hot(name)
+            return compile_builtin(module, name)
 
-        key = {**environment(), "kind": "hot", "name": name, "source": _digest("hot", "layout")}
+        source = _digest(module, "layout")
+        key = {**environment(), "kind": module, "name": name, "source": source}
         self._loaded, self.from_cache = obtain(key, {}, compiled)
         self.address = self._loaded.address
 

@@ -30,7 +30,8 @@ NEST = types.void(types.intp, types.intp, WORDS, WORDS)
 """(first tile, past the last, addresses of the operands, sizes)"""
 
 BUILTIN = types.intp(types.intp, types.intp, types.intp)
-"""(bound object, arguments, their number), as CPython calls a METH_FASTCALL function"""
+"""(bound object, arguments, their number), as CPython calls a METH_FASTCALL function; what numpy
+calls for memory takes as many words"""
 
 LOOP = types.void(types.intp, types.intp, types.intp, types.intp, types.intp)
 """(kernel, tiles, tiles an iteration, addresses of the operands, sizes)"""
@@ -78,11 +79,13 @@ def compile_nest(source: Source, fastmath: Sequence[str]) -> Code:
     return code
 
 
-def compile_hot(name: str) -> Code:
-    """A function of the module `hot`; the parallel loop is compiled by numba's parallel backend."""
+def compile_builtin(module: str, name: str) -> Code:
+    """A function of the module `hot` or `pool`; the parallel loop is compiled by numba's parallel
+    backend."""
     with _for_target():
         if name != "drive":
-            return _compiled(getattr(hot, name), BUILTIN, pipeline_class=Loops)
+            function = getattr(importlib.import_module(f"einjit.kernel.{module}"), name)
+            return _compiled(function, BUILTIN, pipeline_class=Loops)
         parallel = njit(LOOP, parallel=True, error_model="numpy")(hot.drive)
 
         def enter(kernel, tiles, chunk, operands, sizes, n_threads):  # type: ignore[no-untyped-def]

@@ -18,9 +18,11 @@ from einjit.kernel.layout import (
     CLOCK,
     DATA,
     DEBT,
+    DEFAULT_HANDLER,
     DESCR,
     DRIVER,
     FLAGS,
+    HANDLER,
     HEADER,
     HITS,
     KERNEL,
@@ -42,6 +44,7 @@ from einjit.kernel.layout import (
     RELEASE,
     SCALAR,
     SET_BASE,
+    SET_HANDLER,
     SHAPE,
     STR,
     STRIDES,
@@ -162,8 +165,18 @@ def run(block: int, args: int, n_args: int) -> int:
         descr = word(block + 8 * OUT_DESCR)
         Py_IncRef(descr)  # the new array takes this reference
         array_type = word(process + 8 * NDARRAY)
-        new = word(process + 8 * NEW)
+        new, handler = word(process + 8 * NEW), word(block + 8 * HANDLER)
+        if handler != 0:
+            before = call1(word(process + 8 * SET_HANDLER), (handler,))
+            if before == 0:
+                Py_DecRef(descr)
+                return 0
+            if before != word(process + 8 * DEFAULT_HANDLER):  # the program's own stays
+                Py_DecRef(call1(word(process + 8 * SET_HANDLER), (before,)))
         out = call8(new, (array_type, descr, n_dim, shape, strides, 0, 0, 0))
+        if handler != 0:
+            Py_DecRef(call1(word(process + 8 * SET_HANDLER), (before,)))
+            Py_DecRef(before)
         if out == 0:
             return 0
     operands = room(MOST_POINTERS)

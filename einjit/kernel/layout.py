@@ -15,16 +15,27 @@ NATIVE, NOT_APPLICABLE = ord("="), ord("|")
 # Words of a process: what calls share. DRIVER is the parallel loop's address, 0 until it is there;
 # DEBT the nanoseconds spent without it, and WAKE is called when they are more than PATIENCE; LOCK
 # is held during a launch where the threading layer takes one at a time, else 0; ADMIT is asked
-# before each how many threads it may use.
+# before each how many threads it may use; SET_HANDLER sets what allocates the memory of
+# arrays, which is DEFAULT_HANDLER where the program has set none.
 CLOCK, HITS, NONE, STR, NDARRAY, NEW, SCALAR, SET_BASE, CALLS = range(9)
-DRIVER, DEBT, PATIENCE, WAKE, LOCK, ADMIT, PROCESS_WORDS = range(9, 16)
+DRIVER, DEBT, PATIENCE, WAKE, LOCK, ADMIT, SET_HANDLER, DEFAULT_HANDLER = range(9, 17)
+PROCESS_WORDS = 17
 
 # Words of a block: what is constant for a call. TIME is one thread's nanoseconds where more threads
-# are worth their launch, else 0; RELEASE says whether the GIL is given back meanwhile. Behind them:
-# the output's shape, its strides in bytes, which operand the kernel takes first, second and so on,
-# and its sizes.
+# are worth their launch, else 0; RELEASE says whether the GIL is given back meanwhile; HANDLER is
+# what allocates the result, 0 for numpy's own way. Behind them: the output's shape, its strides in
+# bytes, which operand the kernel takes first, second and so on, and its sizes.
 PROCESS, KERNEL, TILES, CHUNK, TIME, RELEASE, USAGE, N_INPUTS = range(8)
-OUT_DESCR, OUT_NDIM, AS_SCALAR, HEADER = range(8, 12)
+OUT_DESCR, OUT_NDIM, AS_SCALAR, HANDLER, HEADER = range(8, 13)
+
+# Words of the pool of large results' memory: how it is mapped, what the system is told of blocks
+# in use and of idle ones (0: nothing), the bytes that may lie idle and do, and the address and
+# capacity of each idle block, the one that was left first at the front. A block begins with its
+# capacity.
+ALLOCATE, RELEASED, PROTECTION, MAP, HUGE, GIVE_BACK, LIMIT, IDLE_BYTES, IDLE, KEPT = range(10)
+MOST_IDLE = 16
+BLOCK_HEADER = 64
+SETTLE = 2 << 20  # blocks are whole huge pages
 
 LONGEST_TEXT = 1024
 KEY_WORDS = 2048

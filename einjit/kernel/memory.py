@@ -42,7 +42,7 @@ def _call(n: int) -> Any:
 
 
 word, half_word, byte = _load(64), _load(32), _load(8)
-call1, call2, call4, call6, call8, call11 = (_call(n) for n in (1, 2, 4, 6, 8, 11))
+call1, call2, call3, call4, call6, call8, call11 = (_call(n) for n in (1, 2, 3, 4, 6, 8, 11))
 
 
 @intrinsic
@@ -196,6 +196,10 @@ PyErr_Clear = _external("PyErr_Clear", returns=types.void)
 PyEval_SaveThread = _external("PyEval_SaveThread")
 PyEval_RestoreThread = _external("PyEval_RestoreThread", _W, returns=types.void)
 memcpy = _external("memcpy", _W, _W, _W)
+memset = _external("memset", _W, _W, _W)
+mmap = _external("mmap", _W, _W, _W, _W, _W, _W)
+munmap = _external("munmap", _W, _W)
+madvise = _external("madvise", _W, _W, _W)
 
 # numba's own, without the Python around them. They take and give C ints, in words as numba's
 # compiled code has it.

@@ -5,6 +5,7 @@ has them.
 """
 
 import ctypes
+import math
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -21,7 +22,9 @@ from einjit.kernel.layout import (
     CHUNK,
     CLOCK,
     DEBT,
+    DEFAULT_HANDLER,
     DRIVER,
+    HANDLER,
     HEADER,
     HITS,
     KERNEL,
@@ -38,12 +41,14 @@ from einjit.kernel.layout import (
     RELEASE,
     SCALAR,
     SET_BASE,
+    SET_HANDLER,
     STR,
     TILES,
     TIME,
     USAGE,
     WAKE,
 )
+from einjit.kernel.results import LARGE, can_keep, results
 
 Words = npt.NDArray[np.intp]
 
@@ -94,6 +99,16 @@ class Native:
     def hits(self, count: int) -> None:
         self.process[HITS] = count
 
+    @property
+    def kept(self) -> int:
+        """Bytes of memory that large results have left for the next."""
+        return results().kept if results.cache_info().currsize else 0
+
+    def let_go(self) -> None:
+        """Give that memory back to the system."""
+        if results.cache_info().currsize:
+            results().let_go()
+
     def call_back(self, *, wake: Callable[[], None], admit: Callable[[], int]) -> None:
         """Set what large calls call: `wake` once they have gone without the parallel loop for some
         time; `admit` before each launch, which says how many threads it may use."""
@@ -117,6 +132,8 @@ class Native:
         words[NONE], words[STR], words[NDARRAY] = id(None), id(str), id(np.ndarray)
         # Places in numpy's C API table, the same since numpy 1.7.
         words[NEW], words[SCALAR], words[SET_BASE] = table[94], table[76], table[282]
+        words[SET_HANDLER] = table[304]  # since numpy 1.22
+        words[DEFAULT_HANDLER] = ctypes.c_void_p.from_address(table[306]).value or 0
         words[CALLS] = 0 if calls is None else id(calls)
         return words
 
@@ -162,6 +179,8 @@ class Native:
         block[KERNEL], block[USAGE] = kernel.address, _address(kernel.usage)
         block[TILES], block[CHUNK], block[TIME] = tiles, chunk, time
         block[RELEASE], block[N_INPUTS] = release, len(order)
+        if dtype.itemsize * math.prod(shape) >= LARGE and can_keep():
+            block[HANDLER] = id(results().handler)
         return self._bind("run", block, (kernel, dtype, parts))
 
     def bind_view(
