@@ -352,7 +352,7 @@ def test_a_fork_after_threads_were_launched_by_others(who, shared, layer):
             f(np.ones(100))
         else:
             from einjit.kernel.compile import compile_builtin
-            compile_builtin("hot", "drive")  # as the first process on a machine does
+            compile_builtin("drive", "hot")  # as the first process on a machine does
         assert (einjit.einsum("ij,kj->ik", a[:9], a[:9]) == 400).all()
         child = os.fork()
         if child == 0:

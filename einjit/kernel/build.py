@@ -72,7 +72,7 @@ class Builtin:
         def compiled() -> Code:
             from einjit.kernel.compile import compile_builtin
 
-            return compile_builtin(module, name)
+            return compile_builtin(name, module)
 
         source = _digest(module, "layout")
         key = {**environment(), "kind": module, "name": name, "source": source}

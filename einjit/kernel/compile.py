@@ -79,7 +79,7 @@ def compile_nest(source: Source, fastmath: Sequence[str]) -> Code:
     return code
 
 
-def compile_builtin(module: str, name: str) -> Code:
+def compile_builtin(name: str, module: str) -> Code:
     """A function of the module `hot` or `pool`; the parallel loop is compiled by numba's parallel
     backend."""
     with _for_target():
