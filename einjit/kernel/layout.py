@@ -29,10 +29,10 @@ PROCESS, KERNEL, TILES, CHUNK, TIME, RELEASE, USAGE, N_INPUTS = range(8)
 OUT_DESCR, OUT_NDIM, AS_SCALAR, HANDLER, HEADER = range(8, 13)
 
 # Words of the pool of large results' memory: how it is mapped, what the system is told of blocks
-# in use and of idle ones (0: nothing), the bytes that may lie idle and do, and the address and
+# in use and of those it may take (0: nothing), the bytes that may lie idle and do, the address and
 # capacity of each idle block, the one that was left first at the front. A block begins with its
 # capacity.
-ALLOCATE, RELEASED, PROTECTION, MAP, HUGE, GIVE_BACK, LIMIT, IDLE_BYTES, IDLE, KEPT = range(10)
+ALLOCATE, RELEASED, PROTECTION, MAP, HUGE, LEND, LIMIT, IDLE_BYTES, IDLE, KEPT = range(10)
 MOST_IDLE = 16
 BLOCK_HEADER = 64
 SETTLE = 2 << 20  # blocks are whole huge pages

@@ -2,7 +2,8 @@
 
 The pages of a large new array are first touched while a kernel writes it, and that takes several
 times what the writing does. So what a result leaves when it is dropped is kept for the next one of
-its size; the system may take the pages meanwhile (MADV_FREE). The arrays own their memory, as any.
+its size; the system may take the pages of what lies idle for long (MADV_FREE). The arrays own their
+memory, as any.
 """
 
 import ctypes
@@ -16,11 +17,11 @@ import numpy as np
 from einjit.kernel.build import Builtin
 from einjit.kernel.layout import (
     ALLOCATE,
-    GIVE_BACK,
     HUGE,
     IDLE,
     IDLE_BYTES,
     KEPT,
+    LEND,
     LIMIT,
     MAP,
     MOST_IDLE,
@@ -62,7 +63,7 @@ class Results:
         self._pool[PROTECTION] = mmap.PROT_READ | mmap.PROT_WRITE
         self._pool[MAP] = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS
         self._pool[HUGE] = getattr(mmap, "MADV_HUGEPAGE", 0)
-        self._pool[GIVE_BACK] = getattr(mmap, "MADV_FREE", 0)
+        self._pool[LEND] = getattr(mmap, "MADV_FREE", 0)
         addresses = [self._functions[name].address for name in names]
         self._handler = _Handler(b"einjit", 1, address, *addresses)
         new_capsule = ctypes.pythonapi.PyCapsule_New
