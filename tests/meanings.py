@@ -24,7 +24,11 @@ def junk(array):
     return array
 
 
-NESTS = {**MEANINGS, "pointer": Elements, "scratch": lambda n, kind: junk(np.empty(n, kind))}
+NESTS = {
+    **MEANINGS,
+    **dict.fromkeys(("pointer", "restrict"), Elements),
+    "scratch": lambda n, kind: junk(np.empty(n, kind)),
+}
 """For the texts of nests: operands are arrays."""
 
 

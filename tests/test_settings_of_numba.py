@@ -69,7 +69,7 @@ def test_plain_python_stops_where_it_is_told():
         einjit.einsum("ij->i", a)
         (kernel,) = einjit.registry["ij->i"]
         kernel.contract.__globals__["minimum"] = None
-        kernel.contract.__globals__["pointer"] = lambda address, kind: 1 // 0
+        kernel.contract.__globals__["restrict"] = lambda address, kind: 1 // 0
         try:
             einjit.einsum("ij->i", a)
         except ZeroDivisionError:

@@ -20,9 +20,10 @@ from einjit.kernel.context import Generic, Loops, compile_loops
 from einjit.kernel.load import Code, needs_of
 from einjit.kernel.memory import get_num_threads, set_num_threads
 from einjit.kernel.modules import enter, module_of
+from einjit.plan.nest import Nest
 from einjit.plan.packed import Packed
 from einjit.settings import settings
-from einjit.source.module import Source
+from einjit.source.module import Source, Structure
 
 WORDS = types.CPointer(types.intp)
 
@@ -64,19 +65,24 @@ with _blas_is_there():
     importlib.import_module("numba.np.arraymath")
 
 
-AROUND_KERNELS = {"opt": 1, "loop_vectorize": False, "slp_vectorize": False}
-"""The optimiser's effort for loops that only call kernels."""
-
-
 def compile_nest(source: Source, fastmath: Sequence[str]) -> Code:
     """The kernel of a generated module."""
     module = module_of(source)
     arguments = getattr(source.nest, "arguments", ())
     signature = types.void(*[types.intp] * len(arguments)) if arguments else NEST
-    effort = AROUND_KERNELS if isinstance(source.nest, Packed) else {}
+    effort = _effort(source.nest)
     code = _code(*compile_loops(module.contract, signature, set(fastmath), effort))
     enter(module, source.text)  # once it has compiled
     return code
+
+
+def _effort(nest: Structure) -> dict[str, Any]:
+    """What LLVM's optimiser is to do beside numba's defaults."""
+    if isinstance(nest, Packed):
+        return {"opt": 1, "loop_vectorize": False, "slp_vectorize": False}
+    if isinstance(nest, Nest) and nest.constants:
+        return {"slp_vectorize": not nest.unrolls_inside}
+    return {}
 
 
 def compile_builtin(name: str, module: str) -> Code:

@@ -20,6 +20,40 @@ def pointer(typingctx: Any, address: Any, kind: Any) -> Any:
     return pointed(types.intp, kind), emit
 
 
+@intrinsic
+def restrict(typingctx: Any, address: Any, kind: Any) -> Any:
+    """A pointer as C's `restrict` has it: what is written through it is read through no other, so
+    loops need not ask at run time whether it is."""
+    pointed = types.CPointer(kind.dtype)
+
+    def emit(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        byte = ir.IntType(8).as_pointer()
+        place = builder.call(_apart(builder.module), [builder.inttoptr(args[0], byte)])
+        known = ir.FunctionType(ir.VoidType(), [byte])  # to others: what is written is not lost
+        builder.asm(known, "", "r,~{memory}", [place], True)
+        return builder.bitcast(place, context.get_value_type(pointed))
+
+    return pointed(types.intp, kind), emit
+
+
+def _apart(module: Any) -> Any:
+    """A function that gives what it is given, of which LLVM knows no more than its promise: that
+    nothing else points there. It keeps the promise only of functions that it cannot look into."""
+    name = "einjit.apart"
+    found = module.globals.get(name)
+    if found is not None:
+        return found
+    byte = ir.IntType(8).as_pointer()
+    kind = ir.FunctionType(byte, [byte])
+    function = ir.Function(module, kind, name)
+    function.linkage = "internal"
+    function.attributes.add("noinline")
+    function.return_value.add_attribute("noalias")
+    builder = ir.IRBuilder(function.append_basic_block())
+    builder.ret(builder.asm(kind, "", "=r,0", [function.args[0]], False))
+    return function
+
+
 @intrinsic(prefer_literal=True)
 def scratch(typingctx: Any, n: Any, kind: Any) -> Any:
     """A pointer to `n` (a constant) elements of a type on the stack, at a cache line's start."""

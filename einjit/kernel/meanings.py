@@ -19,7 +19,7 @@ FUNCTIONS: list[Callable[..., Any]] = []
 
 
 class Memory:
-    """What `pointer` gives: the elements from an address on."""
+    """What `pointer` and `restrict` give: the elements from an address on."""
 
     def __init__(self, address: int, kind: Any) -> None:
         self.address, self.kind = int(address), np.dtype(kind)
@@ -182,6 +182,7 @@ MEANINGS: dict[str, Any] = {
         )
     },
     "pointer": Memory,
+    "restrict": Memory,
     "minimum": min,
     "times": operator.mul,
     "call8": call,

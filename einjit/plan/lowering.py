@@ -5,16 +5,18 @@ and the spans of a sum come from the extents, so the bits of a result do too.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from einjit.equation.operands import Layout, packed
+from einjit.names import index_name
 from einjit.plan.blocking import Groups, Span, block
 from einjit.plan.indices import Loops, inner_cost, simplify
 from einjit.plan.nest import BLOCK, TOGETHER, Nest, strip_length
 from einjit.plan.task import Lowered, Task
+from einjit.target import vector_bytes
 
 TILES = 64
 """Tiles that a nest is cut into where it can be: enough to keep many cores equally busy."""
@@ -47,6 +49,10 @@ UNROLLED = 64
 TINY = 16
 """Extent up to which a loop is unrolled."""
 
+SHORT_ROW = 32
+"""Extent of an innermost loop up to which it is a number in the source: a loop of unknown length is
+unrolled for long ones."""
+
 LONG_BATCH = 64
 """Iterations of the other loops from which unrolling pays."""
 
@@ -71,7 +77,7 @@ SHORTEST_SIDE = 4
 SHORTEST_SUM = 2
 """Extent of K from which register tiles pay."""
 
-SMALL_PRODUCT = 1024
+SMALL_PRODUCT = 600
 """Multiplications of a contraction that a plain loop nest does as fast."""
 
 MOST_LOOPS = 11
@@ -287,6 +293,18 @@ def _tiling(loops: Loops, compute: str) -> tuple[int, bool]:
     return tile, tiles < TILES and inner_is_free and loops.extents[inner] > strip_length(compute)
 
 
+def _has_short_rows(nest: Nest, extents: Sequence[int]) -> bool:
+    """Whether the innermost loop is short, free and run often: how long it is, is worth a kernel.
+
+    Sums that do not fill vectors and are few enough to be unrolled are better left alone: LLVM
+    makes no vectors of them.
+    """
+    if nest.sums_innermost or len(extents) < 2 or math.prod(extents[:-1]) < LONG_BATCH:
+        return False
+    whole = extents[-1] * np.dtype(nest.compute).itemsize % vector_bytes() == 0
+    return extents[-1] <= SHORT_ROW and (whole or extents[-1] > TINY or not nest.contracted)
+
+
 def _tiles(loops: Loops, tile: int, strip: bool, compute: str) -> int:
     strips = -(-loops.extents[-1] // strip_length(compute)) if strip else 1
     return math.prod(loops.extents[:tile]) * strips
@@ -338,6 +356,8 @@ def _lowered(
             if loop >= unrolled and abs(value(operand, loop)) <= UNROLLED
         ]
         nest = replace(nest, unrolled=unrolled, constants=tuple(known))
+    elif _has_short_rows(nest, loops.extents[:n]):
+        nest = replace(nest, constants=((f"n_{index_name(n - 1)}", loops.extents[n - 1]),))
     sizes = tuple(value(operand, loop) for _, operand, loop in nest.sizes())
     itemsizes = [np.dtype(dtype).itemsize for dtype in dtypes]
     lines = inner_cost(loops, itemsizes, n - 1) if n else 1.0

@@ -73,6 +73,12 @@ class Nest:
         return self.unrolled is not None and bool(loops) and min(loops) >= self.unrolled
 
     @property
+    def unrolls_inside(self) -> bool:
+        """Whether there is a loop between the tiles and what is unrolled. Vectors had better run
+        along it; what it does not change may be too much for the registers."""
+        return self.unrolled is not None and self.unrolled > self.tile
+
+    @property
     def sums_innermost(self) -> bool:
         """Whether the innermost loop is contracted: its sum is held in a register."""
         return bool(self.contracted) and self.contracted[-1] == self.loops - 1

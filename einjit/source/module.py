@@ -18,7 +18,7 @@ PACKAGE = "einjit.generated"
 """The package of the generated modules."""
 
 CALLED = {
-    "intrinsics": ("minimum", "narrow", "pointer", "scratch", "times", "widen"),
+    "intrinsics": ("minimum", "narrow", "pointer", "restrict", "scratch", "times", "widen"),
     "memory": ("call8", "call11", "give", "parts", "place", "row_of", "take"),
     "vectors": (
         "load",

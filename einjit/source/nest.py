@@ -60,8 +60,9 @@ class _NestWriter(Terms):
 
     def _unpack(self) -> None:
         nest, w = self.nest, self.w
+        kind = "pointer" if nest.unrolls_inside else "restrict"
         for number, (name, dtype) in enumerate(zip(nest.operands, nest.dtypes, strict=True)):
-            w.line(f"{name} = pointer(operands[{number}], {ELEMENTS[dtype].carrier})")
+            w.line(f"{name} = {kind}(operands[{number}], {ELEMENTS[dtype].carrier})")
         w.line("# extents n_a; strides A_a in elements, where they are not 1")
         for number, (name, _, _) in enumerate(nest.sizes()):
             w.line(f"{name} = sizes[{number}]")
@@ -119,19 +120,16 @@ class _NestWriter(Terms):
         elif tile or nest.strip:
             inner = index_name(self.inner)
             letters = ", ".join([*map(index_name, tile), *([f"strips of {inner}"] * nest.strip)])
-            if nest.strip and tile:
-                w.line(f"strips = (n_{inner} + {self.strip - 1}) // {self.strip}")
-            stack.enter_context(
-                w.block("for tile in range(first, last):", f"free, parallel: {letters}")
-            )
-            rest = "tile"
+            if tile:
+                self._decode_first(tile)
+            loop = f"for {'_' if tile else 'tile'} in range(first, last):"
+            stack.enter_context(w.block(loop, f"free, parallel: {letters}"))
+            if tile:
+                stack.callback(self._step, tile)
+            else:
+                w.line(f"low = tile * {self.strip}")
             if nest.strip:
-                w.line(f"low = tile{' % strips' * bool(tile)} * {self.strip}")
-                if len(tile) > 1:
-                    w.line("rest = tile // strips")
-                rest = "rest" if len(tile) > 1 else "tile // strips"
                 w.line(f"high = minimum(n_{inner}, low + {self.strip})")
-            self._decode(tile, rest)
             self._enter(tile)
         else:
             stack.enter_context(w.block("for _ in range(first, last):", "one tile"))
@@ -151,6 +149,32 @@ class _NestWriter(Terms):
             limits = "start, stop" if i == self.nest.span else f"n_{name}"
             stack.enter_context(self.w.block(f"for {name} in range({limits}):", role))
             self._enter([i])
+
+    def _decode_first(self, tile: list[int]) -> None:
+        """The loop variables of the first tile; from one tile to the next they are stepped, since
+        a division takes as long as a short row."""
+        w, rest = self.w, "first"
+        if self.nest.strip:
+            w.line(f"strips = (n_{index_name(self.inner)} + {self.strip - 1}) // {self.strip}")
+            w.line(f"low = first % strips * {self.strip}")
+            rest = "first // strips"
+            if len(tile) > 1:
+                w.line("rest = first // strips")
+                rest = "rest"
+        self._decode(tile, rest)
+
+    def _step(self, tile: list[int]) -> None:
+        """The loop variables of the next tile: like the digits of a number that counts up."""
+        w = self.w
+        digits = [(index_name(i), "1", f"n_{index_name(i)}") for i in tile]
+        if self.nest.strip:
+            digits.append(("low", str(self.strip), f"n_{index_name(self.inner)}"))
+        with ExitStack() as carries:
+            for name, step, end in digits[:0:-1]:
+                w.line(f"{name} += {step}")
+                carries.enter_context(w.block(f"if {name} >= {end}:"))
+                w.line(f"{name} = 0")
+            w.line(f"{digits[0][0]} += 1")
 
     def _decode(self, loops: list[int], joint: str) -> None:
         """The loop variables out of their joint number, the last running fastest."""

@@ -18,20 +18,20 @@ f: contracted, innermost, unit stride in C
 
 from numba.types import float64
 
-from einjit.kernel.intrinsics import pointer
+from einjit.kernel.intrinsics import restrict
 
 CODEGEN = 1
 
 
 def contract(first, last, operands, sizes):
-    A = pointer(operands[0], float64)
-    B = pointer(operands[1], float64)
-    C = pointer(operands[2], float64)
-    D = pointer(operands[3], float64)
-    E = pointer(operands[4], float64)
-    F = pointer(operands[5], float64)
-    G = pointer(operands[6], float64)
-    H = pointer(operands[7], float64)
+    A = restrict(operands[0], float64)
+    B = restrict(operands[1], float64)
+    C = restrict(operands[2], float64)
+    D = restrict(operands[3], float64)
+    E = restrict(operands[4], float64)
+    F = restrict(operands[5], float64)
+    G = restrict(operands[6], float64)
+    H = restrict(operands[7], float64)
     # extents n_a; strides A_a in elements, where they are not 1
     n_a = sizes[0]
     n_b = sizes[1]

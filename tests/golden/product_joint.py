@@ -16,15 +16,15 @@ i: free, innermost, unit stride in B, C
 
 from numba.types import float64
 
-from einjit.kernel.intrinsics import pointer
+from einjit.kernel.intrinsics import restrict
 
 CODEGEN = 1
 
 
 def contract(first, last, operands, sizes):
-    A = pointer(operands[0], float64)
-    B = pointer(operands[1], float64)
-    C = pointer(operands[2], float64)
+    A = restrict(operands[0], float64)
+    B = restrict(operands[1], float64)
+    C = restrict(operands[2], float64)
     # extents n_a; strides A_a in elements, where they are not 1
     n_b = sizes[0]
     n_c = sizes[1]
@@ -33,35 +33,35 @@ def contract(first, last, operands, sizes):
     n_f = sizes[4]
     n_g = sizes[5]
     n_h = sizes[6]
-    n_i = sizes[7]
-    A_a = sizes[8]
-    A_b = sizes[9]
-    A_c = sizes[10]
-    A_d = sizes[11]
-    A_e = sizes[12]
-    A_f = sizes[13]
-    A_g = sizes[14]
-    A_h = sizes[15]
-    A_i = sizes[16]
-    B_a = sizes[17]
-    B_b = sizes[18]
-    B_c = sizes[19]
-    B_d = sizes[20]
-    B_e = sizes[21]
-    B_f = sizes[22]
-    B_g = sizes[23]
-    B_h = sizes[24]
-    C_a = sizes[25]
-    C_b = sizes[26]
-    C_c = sizes[27]
-    C_d = sizes[28]
-    C_e = sizes[29]
-    C_f = sizes[30]
-    C_g = sizes[31]
-    C_h = sizes[32]
-    for tile in range(first, last):  # free, parallel: a, b
-        b = tile % n_b
-        a = tile // n_b
+    A_a = sizes[7]
+    A_b = sizes[8]
+    A_c = sizes[9]
+    A_d = sizes[10]
+    A_e = sizes[11]
+    A_f = sizes[12]
+    A_g = sizes[13]
+    A_h = sizes[14]
+    A_i = sizes[15]
+    B_a = sizes[16]
+    B_b = sizes[17]
+    B_c = sizes[18]
+    B_d = sizes[19]
+    B_e = sizes[20]
+    B_f = sizes[21]
+    B_g = sizes[22]
+    B_h = sizes[23]
+    C_a = sizes[24]
+    C_b = sizes[25]
+    C_c = sizes[26]
+    C_d = sizes[27]
+    C_e = sizes[28]
+    C_f = sizes[29]
+    C_g = sizes[30]
+    C_h = sizes[31]
+    n_i = 2
+    b = first % n_b
+    a = first // n_b
+    for _ in range(first, last):  # free, parallel: a, b
         for joint in range(n_c * n_d):  # free, jointly
             d = joint % n_d
             c = joint // n_d
@@ -78,3 +78,7 @@ def contract(first, last, operands, sizes):
                                 at_C = a * C_a + b * C_b + c * C_c + d * C_d
                                 at_C = at_C + e * C_e + f * C_f + g * C_g
                                 C[at_C + h * C_h + i] = product * B[at_B + h * B_h + i] + float64(0)
+        b += 1
+        if b >= n_b:
+            b = 0
+            a += 1

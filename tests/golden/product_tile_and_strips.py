@@ -9,24 +9,28 @@ b: free, innermost, its strips run in parallel, unit stride in B, C
 
 from numba.types import float32, uint16
 
-from einjit.kernel.intrinsics import minimum, narrow, pointer, widen
+from einjit.kernel.intrinsics import minimum, narrow, restrict, widen
 
 CODEGEN = 1
 
 
 def contract(first, last, operands, sizes):
-    A = pointer(operands[0], uint16)
-    B = pointer(operands[1], uint16)
-    C = pointer(operands[2], uint16)
+    A = restrict(operands[0], uint16)
+    B = restrict(operands[1], uint16)
+    C = restrict(operands[2], uint16)
     # extents n_a; strides A_a in elements, where they are not 1
     n_b = sizes[0]
     A_a = sizes[1]
     C_a = sizes[2]
     strips = (n_b + 4095) // 4096
-    for tile in range(first, last):  # free, parallel: a, strips of b
-        low = tile % strips * 4096
+    low = first % strips * 4096
+    a = first // strips
+    for _ in range(first, last):  # free, parallel: a, strips of b
         high = minimum(n_b, low + 4096)
-        a = tile // strips
         hoisted_1 = widen(A[a * A_a])
         for b in range(low, high):  # free, innermost
             C[a * C_a + b] = narrow(hoisted_1 * widen(B[b]) + float32(0))
+        low += 4096
+        if low >= n_b:
+            low = 0
+            a += 1

@@ -11,16 +11,16 @@ c: free, innermost, unit stride in C, D
 
 from numba.types import float32
 
-from einjit.kernel.intrinsics import pointer
+from einjit.kernel.intrinsics import restrict
 
 CODEGEN = 1
 
 
 def contract(first, last, operands, sizes):
-    A = pointer(operands[0], float32)
-    B = pointer(operands[1], float32)
-    C = pointer(operands[2], float32)
-    D = pointer(operands[3], float32)
+    A = restrict(operands[0], float32)
+    B = restrict(operands[1], float32)
+    C = restrict(operands[2], float32)
+    D = restrict(operands[3], float32)
     # extents n_a; strides A_a in elements, where they are not 1
     n_b = sizes[0]
     n_c = sizes[1]
@@ -28,9 +28,13 @@ def contract(first, last, operands, sizes):
     B_b = sizes[3]
     D_a = sizes[4]
     D_b = sizes[5]
-    for tile in range(first, last):  # free, parallel: a, b
-        b = tile % n_b
-        a = tile // n_b
+    b = first % n_b
+    a = first // n_b
+    for _ in range(first, last):  # free, parallel: a, b
         hoisted_1 = A[a * A_a] * B[b * B_b]
         for c in range(n_c):  # free, innermost
             D[a * D_a + b * D_b + c] = hoisted_1 * C[c] + float32(0)
+        b += 1
+        if b >= n_b:
+            b = 0
+            a += 1

@@ -11,16 +11,16 @@ c: free, innermost, its strips run in parallel, unit stride in C, D
 
 from numba.types import int8
 
-from einjit.kernel.intrinsics import minimum, pointer
+from einjit.kernel.intrinsics import minimum, restrict
 
 CODEGEN = 1
 
 
 def contract(first, last, operands, sizes):
-    A = pointer(operands[0], int8)
-    B = pointer(operands[1], int8)
-    C = pointer(operands[2], int8)
-    D = pointer(operands[3], int8)
+    A = restrict(operands[0], int8)
+    B = restrict(operands[1], int8)
+    C = restrict(operands[2], int8)
+    D = restrict(operands[3], int8)
     # extents n_a; strides A_a in elements, where they are not 1
     n_b = sizes[0]
     n_c = sizes[1]
@@ -29,12 +29,19 @@ def contract(first, last, operands, sizes):
     D_a = sizes[4]
     D_b = sizes[5]
     strips = (n_c + 16383) // 16384
-    for tile in range(first, last):  # free, parallel: a, b, strips of c
-        low = tile % strips * 16384
-        rest = tile // strips
+    low = first % strips * 16384
+    rest = first // strips
+    b = rest % n_b
+    a = rest // n_b
+    for _ in range(first, last):  # free, parallel: a, b, strips of c
         high = minimum(n_c, low + 16384)
-        b = rest % n_b
-        a = rest // n_b
         hoisted_1 = int8(A[a * A_a] * B[b * B_b])
         for c in range(low, high):  # free, innermost
             D[a * D_a + b * D_b + c] = int8(hoisted_1 * C[c])
+        low += 16384
+        if low >= n_c:
+            low = 0
+            b += 1
+            if b >= n_b:
+                b = 0
+                a += 1

@@ -9,15 +9,15 @@ b: contracted, innermost, unit stride in A, B
 
 from numba.types import uint8
 
-from einjit.kernel.intrinsics import pointer
+from einjit.kernel.intrinsics import restrict
 
 CODEGEN = 1
 
 
 def contract(first, last, operands, sizes):
-    A = pointer(operands[0], uint8)
-    B = pointer(operands[1], uint8)
-    C = pointer(operands[2], uint8)
+    A = restrict(operands[0], uint8)
+    B = restrict(operands[1], uint8)
+    C = restrict(operands[2], uint8)
     # extents n_a; strides A_a in elements, where they are not 1
     n_b = sizes[0]
     A_a = sizes[1]

@@ -10,15 +10,15 @@ c: contracted, innermost, unit stride in A, B
 
 from numba.types import int16
 
-from einjit.kernel.intrinsics import pointer
+from einjit.kernel.intrinsics import restrict
 
 CODEGEN = 1
 
 
 def contract(first, last, operands, sizes):
-    A = pointer(operands[0], int16)
-    B = pointer(operands[1], int16)
-    C = pointer(operands[2], int16)
+    A = restrict(operands[0], int16)
+    B = restrict(operands[1], int16)
+    C = restrict(operands[2], int16)
     # extents n_a; strides A_a in elements, where they are not 1
     n_b = sizes[0]
     n_c = sizes[1]
@@ -26,10 +26,14 @@ def contract(first, last, operands, sizes):
     B_b = sizes[3]
     C_a = sizes[4]
     C_b = sizes[5]
-    for tile in range(first, last):  # free, parallel: a, b
-        b = tile % n_b
-        a = tile // n_b
+    b = first % n_b
+    a = first // n_b
+    for _ in range(first, last):  # free, parallel: a, b
         total = int16(0)
         for c in range(n_c):  # contracted, innermost
             total = int16(total + int16(A[a * A_a + c] * B[b * B_b + c]))
         C[a * C_a + b * C_b] = total
+        b += 1
+        if b >= n_b:
+            b = 0
+            a += 1

@@ -9,15 +9,15 @@ b: contracted, innermost, unit stride in A, B
 
 from numba.types import float32, uint16
 
-from einjit.kernel.intrinsics import minimum, narrow, pointer, widen
+from einjit.kernel.intrinsics import minimum, narrow, restrict, widen
 
 CODEGEN = 1
 
 
 def contract(first, last, operands, sizes):
-    A = pointer(operands[0], uint16)
-    B = pointer(operands[1], uint16)
-    C = pointer(operands[2], uint16)
+    A = restrict(operands[0], uint16)
+    B = restrict(operands[1], uint16)
+    C = restrict(operands[2], uint16)
     # extents n_a; strides A_a in elements, where they are not 1
     n_b = sizes[0]
     A_a = sizes[1]

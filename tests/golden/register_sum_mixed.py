@@ -9,15 +9,15 @@ b: contracted, innermost, unit stride in A, B
 
 from numba.types import float32, int8
 
-from einjit.kernel.intrinsics import minimum, pointer
+from einjit.kernel.intrinsics import minimum, restrict
 
 CODEGEN = 1
 
 
 def contract(first, last, operands, sizes):
-    A = pointer(operands[0], int8)
-    B = pointer(operands[1], float32)
-    C = pointer(operands[2], float32)
+    A = restrict(operands[0], int8)
+    B = restrict(operands[1], float32)
+    C = restrict(operands[2], float32)
     # extents n_a; strides A_a in elements, where they are not 1
     n_b = sizes[0]
     A_a = sizes[1]

@@ -10,16 +10,16 @@ b: contracted, innermost, unit stride in B, C
 
 from numba.types import int32
 
-from einjit.kernel.intrinsics import pointer
+from einjit.kernel.intrinsics import restrict
 
 CODEGEN = 1
 
 
 def contract(first, last, operands, sizes):
-    A = pointer(operands[0], int32)
-    B = pointer(operands[1], int32)
-    C = pointer(operands[2], int32)
-    D = pointer(operands[3], int32)
+    A = restrict(operands[0], int32)
+    B = restrict(operands[1], int32)
+    C = restrict(operands[2], int32)
+    D = restrict(operands[3], int32)
     # extents n_a; strides A_a in elements, where they are not 1
     n_a = sizes[0]
     n_b = sizes[1]

@@ -10,15 +10,15 @@ c: free, innermost, unit stride in B, C
 
 from numba.types import complex64
 
-from einjit.kernel.intrinsics import minimum, pointer, scratch, times
+from einjit.kernel.intrinsics import minimum, restrict, scratch, times
 
 CODEGEN = 1
 
 
 def contract(first, last, operands, sizes):
-    A = pointer(operands[0], complex64)
-    B = pointer(operands[1], complex64)
-    C = pointer(operands[2], complex64)
+    A = restrict(operands[0], complex64)
+    B = restrict(operands[1], complex64)
+    C = restrict(operands[2], complex64)
     # extents n_a; strides A_a in elements, where they are not 1
     n_b = sizes[0]
     n_c = sizes[1]

@@ -10,15 +10,15 @@ c: free, innermost, unit stride in B, C
 
 from numba.types import uint8
 
-from einjit.kernel.intrinsics import minimum, pointer, scratch
+from einjit.kernel.intrinsics import minimum, restrict, scratch
 
 CODEGEN = 1
 
 
 def contract(first, last, operands, sizes):
-    A = pointer(operands[0], uint8)
-    B = pointer(operands[1], uint8)
-    C = pointer(operands[2], uint8)
+    A = restrict(operands[0], uint8)
+    B = restrict(operands[1], uint8)
+    C = restrict(operands[2], uint8)
     # extents n_a; strides A_a in elements, where they are not 1
     n_b = sizes[0]
     n_c = sizes[1]

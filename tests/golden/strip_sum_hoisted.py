@@ -13,27 +13,27 @@ d: free, innermost, unit stride in D, E
 
 from numba.types import float64
 
-from einjit.kernel.intrinsics import minimum, pointer, scratch
+from einjit.kernel.intrinsics import minimum, restrict, scratch
 
 CODEGEN = 1
 
 
 def contract(first, last, operands, sizes):
-    A = pointer(operands[0], float64)
-    B = pointer(operands[1], float64)
-    C = pointer(operands[2], float64)
-    D = pointer(operands[3], float64)
-    E = pointer(operands[4], float64)
+    A = restrict(operands[0], float64)
+    B = restrict(operands[1], float64)
+    C = restrict(operands[2], float64)
+    D = restrict(operands[3], float64)
+    E = restrict(operands[4], float64)
     # extents n_a; strides A_a in elements, where they are not 1
     n_b = sizes[0]
     n_c = sizes[1]
-    n_d = sizes[2]
-    B_a = sizes[3]
-    B_c = sizes[4]
-    C_b = sizes[5]
-    C_c = sizes[6]
-    D_b = sizes[7]
-    E_a = sizes[8]
+    B_a = sizes[2]
+    B_c = sizes[3]
+    C_b = sizes[4]
+    C_c = sizes[5]
+    D_b = sizes[6]
+    E_a = sizes[7]
+    n_d = 8
     total = scratch(2048, float64)  # sums of a strip, in the L1 cache
     hoisted_1 = A[0]
     for a in range(first, last):  # free, parallel: a tile each

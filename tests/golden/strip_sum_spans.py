@@ -8,20 +8,20 @@ b: free, innermost, unit stride in A, B
 
 from numba.types import uint32
 
-from einjit.kernel.intrinsics import minimum, pointer, scratch
+from einjit.kernel.intrinsics import minimum, restrict, scratch
 
 CODEGEN = 1
 
 
 def contract(first, last, operands, sizes):
-    A = pointer(operands[0], uint32)
-    B = pointer(operands[1], uint32)
+    A = restrict(operands[0], uint32)
+    B = restrict(operands[1], uint32)
     # extents n_a; strides A_a in elements, where they are not 1
     n_a = sizes[0]
-    n_b = sizes[1]
-    A_a = sizes[2]
-    span = sizes[3]
-    B_tile = sizes[4]
+    A_a = sizes[1]
+    span = sizes[2]
+    B_tile = sizes[3]
+    n_b = 8
     total = scratch(4096, uint32)  # sums of a strip, in the L1 cache
     for tile in range(first, last):  # parallel: spans of a
         start = tile * span

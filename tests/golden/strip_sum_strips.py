@@ -9,15 +9,15 @@ b: free, innermost, its strips run in parallel, unit stride in B, C
 
 from numba.types import float32, uint16
 
-from einjit.kernel.intrinsics import minimum, narrow, pointer, scratch, widen
+from einjit.kernel.intrinsics import minimum, narrow, restrict, scratch, widen
 
 CODEGEN = 1
 
 
 def contract(first, last, operands, sizes):
-    A = pointer(operands[0], uint16)
-    B = pointer(operands[1], uint16)
-    C = pointer(operands[2], uint16)
+    A = restrict(operands[0], uint16)
+    B = restrict(operands[1], uint16)
+    C = restrict(operands[2], uint16)
     # extents n_a; strides A_a in elements, where they are not 1
     n_a = sizes[0]
     n_b = sizes[1]

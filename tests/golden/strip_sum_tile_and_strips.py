@@ -10,15 +10,15 @@ c: free, innermost, its strips run in parallel, unit stride in B, C
 
 from numba.types import float64
 
-from einjit.kernel.intrinsics import minimum, pointer, scratch
+from einjit.kernel.intrinsics import minimum, restrict, scratch
 
 CODEGEN = 1
 
 
 def contract(first, last, operands, sizes):
-    A = pointer(operands[0], float64)
-    B = pointer(operands[1], float64)
-    C = pointer(operands[2], float64)
+    A = restrict(operands[0], float64)
+    B = restrict(operands[1], float64)
+    C = restrict(operands[2], float64)
     # extents n_a; strides A_a in elements, where they are not 1
     n_b = sizes[0]
     n_c = sizes[1]
@@ -28,10 +28,10 @@ def contract(first, last, operands, sizes):
     C_a = sizes[5]
     total = scratch(2048, float64)  # sums of a strip, in the L1 cache
     strips = (n_c + 2047) // 2048
-    for tile in range(first, last):  # free, parallel: a, strips of c
-        low = tile % strips * 2048
+    low = first % strips * 2048
+    a = first // strips
+    for _ in range(first, last):  # free, parallel: a, strips of c
         high = minimum(n_c, low + 2048)
-        a = tile // strips
         for c in range(high - low):
             total[c] = float64(0)
         for group in range(n_b // 4):  # contracted, 4 at a time
@@ -55,3 +55,7 @@ def contract(first, last, operands, sizes):
                 total[c - low] = run
         for c in range(low, high):
             C[a * C_a + c] = total[c - low]
+        low += 2048
+        if low >= n_c:
+            low = 0
+            a += 1

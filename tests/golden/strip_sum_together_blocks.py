@@ -10,15 +10,15 @@ c: free, innermost, unit stride in B, C
 
 from numba.types import float64
 
-from einjit.kernel.intrinsics import minimum, pointer, scratch
+from einjit.kernel.intrinsics import minimum, restrict, scratch
 
 CODEGEN = 1
 
 
 def contract(first, last, operands, sizes):
-    A = pointer(operands[0], float64)
-    B = pointer(operands[1], float64)
-    C = pointer(operands[2], float64)
+    A = restrict(operands[0], float64)
+    B = restrict(operands[1], float64)
+    C = restrict(operands[2], float64)
     # extents n_a; strides A_a in elements, where they are not 1
     n_a = sizes[0]
     n_b = sizes[1]

@@ -11,15 +11,15 @@ d: contracted, innermost, unit stride in A
 
 from numba.types import float32
 
-from einjit.kernel.intrinsics import pointer, scratch
+from einjit.kernel.intrinsics import restrict, scratch
 
 CODEGEN = 1
 
 
 def contract(first, last, operands, sizes):
-    A = pointer(operands[0], float32)
-    B = pointer(operands[1], float32)
-    C = pointer(operands[2], float32)
+    A = restrict(operands[0], float32)
+    B = restrict(operands[1], float32)
+    C = restrict(operands[2], float32)
     # extents n_a; strides A_a in elements, where they are not 1
     A_a = sizes[0]
     B_a = sizes[1]

@@ -10,15 +10,15 @@ c: contracted, innermost, unit stride in A, B
 
 from numba.types import float64
 
-from einjit.kernel.intrinsics import pointer, scratch
+from einjit.kernel.intrinsics import restrict, scratch
 
 CODEGEN = 1
 
 
 def contract(first, last, operands, sizes):
-    A = pointer(operands[0], float64)
-    B = pointer(operands[1], float64)
-    C = pointer(operands[2], float64)
+    A = restrict(operands[0], float64)
+    B = restrict(operands[1], float64)
+    C = restrict(operands[2], float64)
     # extents n_a; strides A_a in elements, where they are not 1
     A_a = sizes[0]
     C_a = sizes[1]
