@@ -47,7 +47,7 @@ def explain(
     Examples
     --------
     >>> import einjit
-    >>> explanation = einjit.explain("ij,jk->ik", (10, 20), (20, 5))
+    >>> explanation = einjit.explain("ij,jk->ik", (10, 8), (8, 5))
     >>> print(explanation.plan.steps[0])
     ab,bc->ac | nest: loops ordered by stride
     >>> print(einjit.explain("ij->ji", (2, 3)))

@@ -806,7 +806,7 @@ NAMES = """
     from einjit.source.module import write_source
     for case in ("ij,jk->ik float64", "ij,jk->ik float32", "ij,kj->ik float64"):
         subscripts, dtype = case.split()
-        layouts = [Layout.contiguous((9, 9), dtype)] * 2
+        layouts = [Layout.contiguous((7, 7), dtype)] * 2
         nest = plan_for(subscripts, layouts).steps[0].lowered.nest
         print(file_name(_plain(nest_key(write_source(nest)))))
 """

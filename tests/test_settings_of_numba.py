@@ -76,7 +76,7 @@ def test_plain_python_stops_where_it_is_told():
             print(traceback.format_exc())
     """
     said = children.run(code, NUMBA_DISABLE_JIT=1)
-    assert "A = pointer(operands[0], float64)" in said
+    assert "A = restrict(operands[0], float64)" in said
 
 
 def test_plain_python_goes_on_after_any_number_of_errors():

@@ -91,6 +91,11 @@ GOLDEN = {
     "strip_sum_spans": case("ij->j", (1 << 15, 8), dtypes="uint32"),
     "strip_sum_hoisted": case("ij,jk,kl,->il", (5, 6), (6, 7), (7, 8), ()),
     "strip_sum_joint": case("abcdefgh,hgfedcbi->ai", (2,) * 8, (*[2] * 7, 9)),
+    "strip_sum_short_rows": case("ijk->ik", (70, 30, 20), dtypes="float32"),
+    "strip_sum_of_rows": case("ijk->j", (20, 30, 400)),
+    "strip_sum_of_rows_exact": case("ijk,ik->j", (20, 4100, 7), (20, 7), dtypes="int16"),
+    "strip_sum_of_rows_bool": case("ijk->j", (20, 41, 7), dtypes="bool"),
+    "strip_sum_of_rows_spans": case("ijk,ik->j", (20, 4, 4000), (20, 4000), dtypes="float32"),
     # Rows taken together.
     "strip_sum_together": case("ij,i->j", (9, 2100), (9,)),
     "strip_sum_together_blocks": case("ij,jk->ik", (2, 600), (600, 2050)),

@@ -80,7 +80,8 @@ def arrange(loops: Loops, itemsizes: Sequence[int]) -> Loops:
     """The loops in the order they are nested: free ones, contracted ones, the innermost.
 
     The innermost is the one that moves least memory an iteration; the others run with the large
-    strides outside, so that memory is walked forwards.
+    strides outside, so that memory is walked forwards. Where a sum takes rows from places far apart
+    (`ijk->j`), the free loop of the rows that lie side by side runs within the contracted ones.
     """
     if not loops.extents:
         return loops
@@ -94,7 +95,13 @@ def arrange(loops: Loops, itemsizes: Sequence[int]) -> Loops:
     free = [i for i in range(len(loops.extents)) if i not in contracted and i != inner]
     free.sort(key=lambda i: (-abs(result[i]), -reach(i)))
     summed = sorted((i for i in contracted if i != inner), key=lambda i: -reach(i))
-    return loops.take([*free, *summed, inner])
+    rows = []
+    if inner in contracted and summed and free:
+        nearest = min(free, key=reach)
+        if reach(summed[0]) > reach(nearest):
+            free.remove(nearest)
+            rows.append(nearest)
+    return loops.take([*free, *summed, *rows, inner])
 
 
 def inner_cost(loops: Loops, itemsizes: Sequence[int], inner: int) -> float:

@@ -14,7 +14,7 @@ from einjit.equation.operands import Layout, packed
 from einjit.names import index_name
 from einjit.plan.blocking import Groups, Span, block
 from einjit.plan.indices import Loops, inner_cost, simplify
-from einjit.plan.nest import BLOCK, TOGETHER, Nest, strip_length
+from einjit.plan.nest import BLOCK, TOGETHER, Nest, strip_length, strip_loop
 from einjit.plan.task import Lowered, Task
 from einjit.target import vector_bytes
 
@@ -52,6 +52,9 @@ TINY = 16
 SHORT_ROW = 32
 """Extent of an innermost loop up to which it is a number in the source: a loop of unknown length is
 unrolled for long ones."""
+
+MANY_ROWS = 512
+"""Runs of the innermost loop from which that pays."""
 
 LONG_BATCH = 64
 """Iterations of the other loops from which unrolling pays."""
@@ -220,8 +223,10 @@ def _as_unrolled(name: str, reason: str, task: Task) -> list[Lowered]:
 def _as_split(name: str, reason: str, task: Task) -> list[Lowered]:
     """Sum fixed spans of one contracted loop, each into a result of its own; then add those."""
     loops = task.arranged
-    long = [i for i in loops.contracted if loops.extents[i] >= SPANS]
-    cut = long[0] if long else max(loops.contracted, key=lambda i: loops.extents[i])
+    inner, extents = len(loops.extents) - 1, loops.extents
+    cuts = [i for i in loops.contracted if i != inner or extents[i] >= SPANS * BLOCK]
+    cuts = cuts or list(loops.contracted)  # rows are kept whole where they can be
+    cut = next((i for i in cuts if extents[i] >= SPANS), max(cuts, key=lambda i: extents[i]))
     span = -(-loops.extents[cut] // SPANS)
     spans = -(-loops.extents[cut] // span)
     pieces, adding, result = _pieces(task, loops, spans)
@@ -283,14 +288,14 @@ LOWERINGS = (
 
 def _tiling(loops: Loops, compute: str) -> tuple[int, bool]:
     """How many of the outermost free loops make up a tile, and whether strips do as well."""
-    inner = len(loops.extents) - 1
-    outer = [i for i in range(inner) if i not in loops.contracted]
+    inner = strip_loop(len(loops.extents), loops.contracted)
+    outer = [i for i in range(len(loops.extents)) if i not in (*loops.contracted, inner)]
     tile, tiles = 0, 1
     while tile < len(outer) and tiles < TILES:
         tiles *= loops.extents[tile]
         tile += 1
-    inner_is_free = inner >= 0 and inner not in loops.contracted
-    return tile, tiles < TILES and inner_is_free and loops.extents[inner] > strip_length(compute)
+    strips = inner is not None and loops.extents[inner] > strip_length(compute)
+    return tile, strips and tiles < TILES
 
 
 def _has_short_rows(nest: Nest, extents: Sequence[int]) -> bool:
@@ -299,14 +304,15 @@ def _has_short_rows(nest: Nest, extents: Sequence[int]) -> bool:
     Sums that do not fill vectors and are few enough to be unrolled are better left alone: LLVM
     makes no vectors of them.
     """
-    if nest.sums_innermost or len(extents) < 2 or math.prod(extents[:-1]) < LONG_BATCH:
+    if nest.sums_innermost or math.prod(extents[:-1]) < MANY_ROWS:
         return False
     whole = extents[-1] * np.dtype(nest.compute).itemsize % vector_bytes() == 0
     return extents[-1] <= SHORT_ROW and (whole or extents[-1] > TINY or not nest.contracted)
 
 
 def _tiles(loops: Loops, tile: int, strip: bool, compute: str) -> int:
-    strips = -(-loops.extents[-1] // strip_length(compute)) if strip else 1
+    inner = strip_loop(len(loops.extents), loops.contracted) if strip else None
+    strips = 1 if inner is None else -(-loops.extents[inner] // strip_length(compute))
     return math.prod(loops.extents[:tile]) * strips
 
 

@@ -1,5 +1,6 @@
 """The structure of a loop nest: all that its source depends on, and nothing else."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -26,10 +27,19 @@ BLOCK = 256
 sum to 15 decimals passes with it (a plain loop misses by three digits)."""
 
 
+def strip_loop(loops: int, contracted: Sequence[int]) -> int | None:
+    """Of so many loops the one that is run in strips: the innermost free one, unless all contracted
+    ones are inside it."""
+    free = [i for i in range(loops) if i not in contracted]
+    if not free or (contracted and free[-1] < min(contracted)):
+        return None
+    return free[-1]
+
+
 @dataclass(frozen=True, slots=True)
 class Nest:
     """A loop nest: loops 0, 1, … from the outermost, free ones first, then the contracted ones,
-    the innermost of either kind.
+    the innermost of either kind. A free loop may stand between contracted ones and the innermost.
 
     `terms` has the loops of each operand, the result last; `unit` says which of them have unit
     stride along the innermost loop; `dtypes` are theirs, and sums are held as `compute`. Tiles are
@@ -84,6 +94,11 @@ class Nest:
         return bool(self.contracted) and self.contracted[-1] == self.loops - 1
 
     @property
+    def strip_loop(self) -> int | None:
+        """The free loop that is run in strips; None where each sum is held in a register."""
+        return strip_loop(self.loops, self.contracted)
+
+    @property
     def takes_together(self) -> bool:
         """Whether several rows share loads and stores: those that are added to the sums of a strip,
         or those of a matrix that is multiplied with a vector."""
@@ -97,7 +112,7 @@ class Nest:
         """One word for the shape of the loops, for the module's name."""
         if not self.contracted:
             return "product"
-        return "register_sum" if self.sums_innermost else "strip_sum"
+        return "register_sum" if self.strip_loop is None else "strip_sum"
 
     def describe(self) -> list[str]:
         """The operands' types and the role of each loop, a line each."""
@@ -117,10 +132,10 @@ class Nest:
             if i == self.loops - 1:
                 unit = [n for n, u in zip(self.operands, self.unit, strict=True) if u]
                 notes.append("innermost")
-                if self.strip:
-                    notes.append("its strips run in parallel")
-                if unit:
-                    notes.append(f"unit stride in {', '.join(unit)}")
+            if i == self.strip_loop and self.strip:
+                notes.append("its strips run in parallel")
+            if i == self.loops - 1 and unit:
+                notes.append(f"unit stride in {', '.join(unit)}")
             lines.append(f"{index_name(i)}: {', '.join(notes)}")
         return lines
 

@@ -33,7 +33,8 @@ class _NestWriter(Terms):
         exact = ELEMENTS[nest.compute].exact
         self.strip = strip_length(nest.compute)
         self.blocked = bool(nest.contracted) and not (exact or nest.short)
-        self.on_strip = bool(nest.contracted) and not nest.sums_innermost
+        self.strip_loop = nest.strip_loop
+        self.on_strip = bool(nest.contracted) and self.strip_loop is not None
 
     # ------------------------------------------------------------ the parts, outermost first
 
@@ -42,7 +43,7 @@ class _NestWriter(Terms):
         with w.block("def contract(first, last, operands, sizes):"):
             self._unpack()
             with ExitStack() as stack:
-                free = [i for i in nest.terms[-1] if i != self.inner or nest.sums_innermost]
+                free = [i for i in nest.terms[-1] if i != self.strip_loop]
                 self._open_tiles(stack)
                 if nest.together and nest.sums_innermost:
                     self._sum_together()
@@ -51,10 +52,10 @@ class _NestWriter(Terms):
                     self._sum_unrolled(stack, free[nest.tile :])
                     return
                 self._open_loops(stack, free[nest.tile :], "free")
-                if nest.sums_innermost:
-                    self._sum_in_register()
-                elif self.on_strip:
+                if self.on_strip:
                     self._sum_on_strip(stack)
+                elif nest.contracted:
+                    self._sum_in_register()
                 else:
                     self._store_products(stack)
 
@@ -118,7 +119,7 @@ class _NestWriter(Terms):
             )
             self._enter(tile)
         elif tile or nest.strip:
-            inner = index_name(self.inner)
+            inner = self._strip_name
             letters = ", ".join([*map(index_name, tile), *([f"strips of {inner}"] * nest.strip)])
             if tile:
                 self._decode_first(tile)
@@ -155,7 +156,7 @@ class _NestWriter(Terms):
         a division takes as long as a short row."""
         w, rest = self.w, "first"
         if self.nest.strip:
-            w.line(f"strips = (n_{index_name(self.inner)} + {self.strip - 1}) // {self.strip}")
+            w.line(f"strips = (n_{self._strip_name} + {self.strip - 1}) // {self.strip}")
             w.line(f"low = first % strips * {self.strip}")
             rest = "first // strips"
             if len(tile) > 1:
@@ -168,7 +169,7 @@ class _NestWriter(Terms):
         w = self.w
         digits = [(index_name(i), "1", f"n_{index_name(i)}") for i in tile]
         if self.nest.strip:
-            digits.append(("low", str(self.strip), f"n_{index_name(self.inner)}"))
+            digits.append(("low", str(self.strip), f"n_{self._strip_name}"))
         with ExitStack() as carries:
             for name, step, end in digits[:0:-1]:
                 w.line(f"{name} += {step}")
@@ -245,12 +246,11 @@ class _NestWriter(Terms):
             self._set(held, zero)
         if self.blocked:
             w.line("terms = 0")
-        spanned = self.nest.span == self.inner
-        start, stop = ("start", "stop") if spanned else ("0", self._extent())
+        start, stop = self._inner_limits()
         with ExitStack() as stack:
             self._open_loops(stack, list(self.nest.contracted[:-1]), "contracted")
             if not self.blocked:
-                with self._inner_loop(f"{start}, {stop}" if spanned else stop, "contracted"):
+                with self._inner_loop(f"{start}, {stop}", "contracted"):
                     self._add_terms(rows, totals)
             else:
                 with w.block(f"for block in range({start}, {stop}, {BLOCK}):", "of terms"):
@@ -274,13 +274,11 @@ class _NestWriter(Terms):
             self.w.line(f"{name} = {value}")
 
     def _sum_on_strip(self, stack: ExitStack) -> None:
-        w, zero, name = self.w, f"{self.compute}(0)", index_name(self.inner)
+        w, zero, name = self.w, f"{self.compute}(0)", self._strip_name
         if not self.nest.strip:
-            loop = w.block(
-                f"for low in range(0, {self._extent()}, {self.strip}):", f"strips of {name}"
-            )
+            loop = w.block(f"for low in range(0, n_{name}, {self.strip}):", f"strips of {name}")
             stack.enter_context(loop)
-            w.line(f"high = minimum({self._extent()}, low + {self.strip})")
+            w.line(f"high = minimum(n_{name}, low + {self.strip})")
         sums = ["total", "part"] if self.blocked else ["total"]
         with w.block(f"for {name} in range(high - low):"):
             for held in sums:
@@ -291,22 +289,51 @@ class _NestWriter(Terms):
         *outer, last = self.nest.contracted
         with ExitStack() as contracted:
             self._open_loops(contracted, outer, "contracted")
+            if self.nest.sums_innermost:
+                self._add_sums_of_rows(held)
+            else:
+                self._add_rows_of(last, contracted, held)
+        with w.block(f"for {name} in range(low, high):"):
+            self._store(" + ".join(f"{held}[{name} - low]" for held in sums))
+
+    def _add_rows_of(self, last: int, contracted: ExitStack, held: str) -> None:
+        """Add the rows that the innermost contracted loop runs through, TOGETHER at once if so."""
+        w = self.w
+        if self.nest.together:
             row, start, stop = index_name(last), "", f"n_{index_name(last)}"
             extent = stop
             if last == self.nest.span:
                 start, stop, extent = "start + ", "stop", "(stop - start)"
-            if self.nest.together:
-                groups = f"for group in range({extent} // {TOGETHER}):"
-                with w.block(groups, f"contracted, {TOGETHER} at a time"):
-                    w.line(f"{row} = {start}group * {TOGETHER}")
-                    self._add_rows(last, TOGETHER, held)
-                rest = f"for {row} in range({stop} - {extent} % {TOGETHER}, {stop}):"
-                contracted.enter_context(w.block(rest, "contracted, the rest"))
-            else:
-                self._open_loops(contracted, [last], "contracted")
-            self._add_rows(last, 1, held)
-        with w.block(f"for {name} in range(low, high):"):
-            self._store(" + ".join(f"{held}[{name} - low]" for held in sums))
+            groups = f"for group in range({extent} // {TOGETHER}):"
+            with w.block(groups, f"contracted, {TOGETHER} at a time"):
+                w.line(f"{row} = {start}group * {TOGETHER}")
+                self._add_rows(last, TOGETHER, held)
+            rest = f"for {row} in range({stop} - {extent} % {TOGETHER}, {stop}):"
+            contracted.enter_context(w.block(rest, "contracted, the rest"))
+        else:
+            self._open_loops(contracted, [last], "contracted")
+        self._add_rows(last, 1, held)
+
+    def _add_sums_of_rows(self, held: str) -> None:
+        """Add the sum of a row to each of the sums of a strip."""
+        w, name = self.w, self._strip_name
+        start, stop = self._inner_limits()
+        with w.block(f"for {name} in range(low, high):", "free"), self._apart():
+            self._enter([self.strip_loop or 0])
+            with ExitStack() as stack:
+                if self.blocked:
+                    blocks = f"for block in range({start}, {stop}, {BLOCK}):"
+                    stack.enter_context(w.block(blocks, "of terms"))
+                    w.line(f"end = minimum({stop}, block + {BLOCK})")
+                    start, stop = "block", "end"
+                w.line(f"run = {self.compute}(0)")
+                with self._inner_loop(f"{start}, {stop}", "contracted"):
+                    self._add_terms([], ["run"])
+                total = f"{held}[{name} - low]"
+                w.line(f"{total} = {added(self.nest.compute, total, 'run')}")
+        if self.blocked:
+            start, stop = self._inner_limits()
+            self._flush(stop if start == "0" else f"{stop} - {start}", BLOCK)
 
     def _add_rows(self, loop: int, number: int, held: str) -> None:
         """Add so many rows of terms to the sums of a strip."""
@@ -318,20 +345,33 @@ class _NestWriter(Terms):
                 self._add_terms(rows, ["run"] * number)
                 w.line(f"{held}[{name} - low] = run")
         if self.blocked:
-            w.line(f"terms += {number}")
-            most = BLOCK - TOGETHER + 1 if self.nest.together else BLOCK
-            with w.block(f"if terms >= {most}:"):
-                with w.block(f"for {name} in range(high - low):"):
-                    w.line(f"total[{name}] = total[{name}] + part[{name}]")
-                    w.line(f"part[{name}] = {self.compute}(0)")
-                w.line("terms = 0")
+            self._flush(str(number), BLOCK - TOGETHER + 1 if self.nest.together else BLOCK)
+
+    def _flush(self, terms: str, most: int) -> None:
+        """Count the terms of each sum of a strip's block; once they are many, end the block."""
+        w, name = self.w, self._strip_name
+        w.line(f"terms += {terms}")
+        with w.block(f"if terms >= {most}:"):
+            with w.block(f"for {name} in range(high - low):"):
+                w.line(f"total[{name}] = total[{name}] + part[{name}]")
+                w.line(f"part[{name}] = {self.compute}(0)")
+            w.line("terms = 0")
 
     # ------------------------------------------------------------ elements
 
     def _inner_loop(self, limits: str, role: str) -> AbstractContextManager[None]:
         return self.w.block(
-            f"for {index_name(self.inner)} in range({limits}):", f"{role}, innermost"
+            f"for {index_name(self.inner)} in range({limits.removeprefix('0, ')}):",
+            f"{role}, innermost",
         )
+
+    def _inner_limits(self) -> tuple[str, str]:
+        """Where the innermost loop, which is contracted, begins and ends."""
+        return ("start", "stop") if self.nest.span == self.inner else ("0", self._extent())
+
+    @property
+    def _strip_name(self) -> str:
+        return index_name(self.strip_loop or 0)
 
     def _extent(self) -> str:
         return f"n_{index_name(self.inner)}"
