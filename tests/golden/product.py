@@ -19,9 +19,9 @@ def contract(first, last, operands, sizes):
     B = restrict(operands[1], float64)
     C = restrict(operands[2], float64)
     # extents n_a; strides A_a in elements, where they are not 1
-    A_a = sizes[0]
-    C_a = sizes[1]
-    n_b = 6
+    n_b = sizes[0]
+    A_a = sizes[1]
+    C_a = sizes[2]
     for a in range(first, last):  # free, parallel: a tile each
         hoisted_1 = A[a * A_a]
         for b in range(n_b):  # free, innermost

@@ -27,13 +27,13 @@ def contract(first, last, operands, sizes):
     # extents n_a; strides A_a in elements, where they are not 1
     n_b = sizes[0]
     n_c = sizes[1]
-    B_a = sizes[2]
-    B_c = sizes[3]
-    C_b = sizes[4]
-    C_c = sizes[5]
-    D_b = sizes[6]
-    E_a = sizes[7]
-    n_d = 8
+    n_d = sizes[2]
+    B_a = sizes[3]
+    B_c = sizes[4]
+    C_b = sizes[5]
+    C_c = sizes[6]
+    D_b = sizes[7]
+    E_a = sizes[8]
     total = scratch(2048, float64)  # sums of a strip, in the L1 cache
     hoisted_1 = A[0]
     for a in range(first, last):  # free, parallel: a tile each
