@@ -104,7 +104,8 @@ def warmup(what: Any, dtype: Any = None, progress: bool | None = None) -> Warmup
     ----------
     what : list, path or "common"
         A list of equations, each a text, or a tuple (subscripts, shape, shape, ...) with example
-        shapes, which tell of extents up to 32 (some kernels have those as numbers); the path of a profile (`record`); or "common", the usual forms.
+        shapes, which tell of extents up to 32 (some kernels have those as numbers); the path of a
+        profile (`record`); or "common", the usual forms.
     dtype : dtype or list of them, optional
         What equations of a list are compiled for: float64 by default, and float32 and float64 for
         "common". A profile has its own dtypes.
