@@ -9,7 +9,7 @@ import pytest
 
 from einjit import target
 from einjit.names import index_name
-from einjit.plan import blocking
+from einjit.plan import blocking, lowering
 from einjit.registry import registry
 
 OVERRUN = 3 * 64
@@ -32,8 +32,9 @@ def blocked_for(caches=None, vector_bytes=None, vector_registers=None, cores=Non
     with pytest.MonkeyPatch.context() as patch:
         for name, value in facts.items():
             if value is not None:
-                for module in (target, blocking):
-                    patch.setattr(module, name, lambda value=value: value)
+                for module in (target, blocking, lowering):
+                    if hasattr(module, name):
+                        patch.setattr(module, name, lambda value=value: value)
         registry.forget_calls()
         try:
             yield
