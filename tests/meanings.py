@@ -44,7 +44,7 @@ class Space:
     def contract(self, text):
         """The function of a text."""
         given = {"pointer": self.pointer, "take": self.take, "give": self.give}
-        calls = {"call8": self.call, "call11": self.call}
+        calls = {"call9": self.call, "call12": self.call}
         return contract_of(text, {**NESTS, **given, **calls})
 
     def pointer(self, address, kind):

@@ -18,8 +18,8 @@ from einjit.plan.indices import Loops
 from einjit.plan.plan import make_plan
 from einjit.target import vector_bytes
 
-TINY = (32 * vector_bytes(), 128 * vector_bytes())
-"""Caches for boxes of 8 along K, 8 vectors along N and 2 along M."""
+TINY = (8 * vector_bytes(), 64 * vector_bytes())
+"""Caches for boxes of some 8 along K, some 8 vectors along N and some 2 along M."""
 
 POISON = 1 << 16
 """Bytes of scratch memory that are made NaN before a call: more than such boxes need."""

@@ -15,7 +15,7 @@ import numpy as np
 from einjit.source.elements import ELEMENTS
 
 FUNCTIONS: list[Callable[..., Any]] = []
-"""What `call8` and `call11` call: addresses are places in this list."""
+"""What `call9` and `call12` call: addresses are places in this list."""
 
 
 class Memory:
@@ -185,8 +185,8 @@ MEANINGS: dict[str, Any] = {
     "restrict": Memory,
     "minimum": min,
     "times": operator.mul,
-    "call8": call,
-    "call11": call,
+    "call9": call,
+    "call12": call,
     **{element.carrier: getattr(np, element.carrier) for element in ELEMENTS.values()},
 }
 """Each name that generated source imports, and what it stands for."""

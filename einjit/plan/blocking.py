@@ -13,14 +13,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from einjit.plan.indices import Loops
-from einjit.plan.packed import LINE, SCRATCH, Macrokernel, Move, Packed
+from einjit.plan.packed import LINE, MOST_TERMS, SCRATCH, Macrokernel, Move, Packed
 from einjit.target import caches, cores, vector_bytes, vector_registers
 
 COPY_TIME = 6
 """What packing an element costs, in multiplications and additions of a lane."""
-
-MOST_TERMS = 256
-"""Terms that are added one after the other at most: what bounds the error of any sum."""
 
 WORTH_SHARING = 1 << 20
 """Multiplications from which a contraction is cut into tiles for several cores."""
@@ -213,7 +210,7 @@ class _Blocking:
         """The extent of each loop's box, where that of N is so many times smaller than it could."""
         l1, l2 = caches()
         l2 = min(l2, SCRATCH // 2, 64 * l1)
-        deep = min(MOST_TERMS, l1 // (2 * self.wide * self.size))
+        deep = min(MOST_TERMS, 3 * l1 // (4 * self.kernel.rows * self.size))
         wide = l2 // (2 * deep * self.size)
         high = l2 // (8 * deep * self.size)
         if not self.direct:
@@ -242,7 +239,8 @@ class _Blocking:
             return (-(-count * self.size // LINE) | 1) * LINE
 
         to_b = side * (height * padded(depth) if self.rows else depth * padded(height))
-        to_c = to_b + side * depth * padded(width)
+        panels = -(-width // self.wide) * self.wide * self.size
+        to_c = to_b + side * depth * (panels if self._has_panels() else padded(width))
         return to_b, to_c, to_c + (0 if self.direct else side * height * padded(width))
 
     def _fill(
@@ -296,6 +294,7 @@ class _Blocking:
             rows=self.rows,
             pack_a=not (keeps_a and self._leaves_a()),
             pack_b=not (keeps_b and self._leaves_b()),
+            panels=self._has_panels(),
             direct=self.direct,
             boxed=bool(self.s),
             spans=self.span is not None,
@@ -303,6 +302,10 @@ class _Blocking:
             b_move=(name[b_row], name[inner_n]),
             c_move=(name[c_row], name[inner_n]),
         )
+
+    def _has_panels(self) -> bool:
+        """Whether a packed B lies in micropanels: several loops of N are flattened in rows."""
+        return len(self.n) == 1 and not self.s
 
     def _leaves_a(self) -> bool:
         """Whether reading A where it lies costs less than packing it: its rows are read along K,

@@ -7,6 +7,9 @@ from einjit.names import index_name, operand_name, term
 LINE = 64
 """Bytes of a cache line: rows of packed boxes begin at one."""
 
+MOST_TERMS = 256
+"""Terms that are added one after the other at most: what bounds the error of any sum."""
+
 SCRATCH = 4 << 20
 """Bytes of scratch memory that the boxes of a thread have."""
 
@@ -15,8 +18,7 @@ SCRATCH = 4 << 20
 class Macrokernel:
     """The loops round the microkernels of one dtype: a block of A times a block of B.
 
-    A microkernel holds `rows` × 2 vectors of `lanes` elements in registers, or as many otherwise
-    shaped.
+    A microkernel holds up to `rows` × 2 vectors of `lanes` elements in registers.
     """
 
     dtype: str
@@ -24,16 +26,12 @@ class Macrokernel:
     rows: int
 
     kind = "macrokernel"
-    arguments = ("m", "n", "depth", "a", "a_m", "a_k", "b", "b_k", "c", "c_m", "accumulate")
+    arguments = ("m", "n", "depth", "a", "a_m", "a_k", "b", "b_j", "b_k", "c", "c_m", "accumulate")
 
     @property
     def wide(self) -> int:
         """Elements of a micropanel's row."""
         return 2 * self.lanes
-
-    def tile_rows(self, vectors: int) -> int:
-        """Rows of a microkernel with this many vectors a row."""
-        return 2 * self.rows // vectors
 
     @property
     def compute(self) -> str:
@@ -50,8 +48,9 @@ class Macrokernel:
         """What it computes, a line each."""
         return [
             f"C[i, j] = Σ A[i, k] B[k, j] in {self.dtype}, added to C with `accumulate`",
-            f"microkernels of {self.rows} rows × 2 vectors of {self.lanes} lanes, or as large",
-            "j has unit stride in B and C; the other strides are given in elements",
+            f"microkernels of {self.rows} rows × 2 vectors of {self.lanes} lanes, or fewer",
+            "j has unit stride in C, and in B within each micropanel: where that begins, B lies at",
+            "j * b_j + k * b_k; the other strides are given in elements",
         ]
 
 
@@ -63,7 +62,10 @@ class Move:
     lanes: int
 
     kind = "move"
-    arguments = ("rows", "columns", "to", "to_row", "to_column", "source", "row", "column")
+    arguments = (
+        *("rows", "columns", "to", "to_row", "to_column", "to_panel"),
+        *("source", "row", "column"),
+    )
 
     @property
     def compute(self) -> str:
@@ -79,7 +81,11 @@ class Move:
 
     def describe(self) -> list[str]:
         """What it does, a line each."""
-        return ["X[r * to_row + c * to_column] = Y[r * row + c * column]"]
+        return [
+            "X[r * to_row + c * to_column] = Y[r * row + c * column]",
+            f"columns of unit stride lie in X in panels of {2 * self.lanes}: each begins at",
+            "c * to_panel, which is 1 where they follow each other",
+        ]
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +95,8 @@ class Packed:
     The loops are numbered batch, M (free, of A), N (free, of B), K (contracted), as many of each
     as the fields say, the last of a group innermost in a packed box. `rows` says that A's boxes
     hold rows along K, else columns along M. `pack_a` and `pack_b` say which operands are packed at
-    all. With `direct` the microkernels write C itself, else a box that is moved to C. With `boxed`
+    all. With `panels` each micropanel of B lies by itself in its box, else rows lie side by side.
+    With `direct` the microkernels write C itself, else a box that is moved to C. With `boxed`
     the boxes hold several iterations of the last batch loop: the one along which C has unit
     stride. With `spans` the first loop of K is cut into fixed pieces that run in parallel, each
     with a result of its own.
@@ -106,6 +113,7 @@ class Packed:
     rows: bool
     pack_a: bool
     pack_b: bool
+    panels: bool
     direct: bool
     boxed: bool
     spans: bool
@@ -179,7 +187,7 @@ class Packed:
     def describe(self) -> list[str]:
         """The operands, how they are packed, and the role of each loop, a line each."""
         a = "packed in " + ("rows along K" if self.rows else "columns along M")
-        b = "packed in rows along N"
+        b = "packed in " + ("micropanels" if self.panels else "rows along N")
         lines = [
             f"A: {self.compute}, {a if self.pack_a else 'read where it lies'}",
             f"B: {self.compute}, {b if self.pack_b else 'read where it lies'}",

@@ -3,94 +3,121 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-import numpy as np
-
-from einjit.plan.packed import LINE, Macrokernel, Move
+from einjit.plan.packed import MOST_TERMS, Macrokernel, Move
 from einjit.source.writer import Writer
+
+ELEMENT = "X[at + r * to_row + c * to_column] = Y[from_ + r * row + c * column]"
 
 
 def write_macrokernel(kernel: Macrokernel, w: Writer) -> None:
-    """The function of a macrokernel: loops JR and IR round microkernels of every shape.
+    """The function of a macrokernel: loops IR and JR round microkernels of every shape.
 
-    A height that does not divide is split evenly, so that no strip is much lower than the others;
-    the vectors of a row are two and two, at the end three or one, with as many rows as registers
-    hold. B is read in whole vectors; of the last one only what C has is written.
+    A strip of A stays in the L1 cache while the micropanels of B pass by. Its rows are copied there
+    where they lie along K: at strides of powers of two they would drive each other out. A height
+    that does not divide is split evenly, so that no strip is much lower than the others. B is read
+    in whole vectors; of the last one of a row only what C has is written.
     """
+    row = MOST_TERMS + kernel.lanes
     with w.block(f"def contract({', '.join(kernel.arguments)}):"):
         for name in "abc":
             w.line(f"{name.upper()} = pointer({name}, {kernel.dtype})")
-        w.line("j = 0")
-        with w.block("while j < n:", "JR: a micropanel of B"):
-            w.line(f"left = (n - j + {kernel.lanes - 1}) // {kernel.lanes}", "vectors of a row")
-            w.line("vectors = left if left == 3 else minimum(left, 2)")
-            w.line(f"last = n - j - (vectors - 1) * {kernel.lanes}", "elements of the last one")
-            for vectors, test in ((2, "if vectors == 2:"), (3, "elif vectors == 3:"), (1, "else:")):
-                with w.block(test):
-                    _strips(kernel, vectors, w)
-            w.line(f"j += vectors * {kernel.lanes}")
+        w.line(f"copy = scratch({kernel.rows * row}, {kernel.dtype})", "of a strip of A")
+        w.line(f"strips = (m + {kernel.rows - 1}) // {kernel.rows}")
+        w.line("height = (m + strips - 1) // strips")
+        w.line("i = 0")
+        with w.block("while i < m:", "IR: a strip of A"):
+            w.line("rows = minimum(height, m - i)")
+            w.line("strip, at, s_m = A, i * a_m, a_m")
+            with w.block(f"if a_k == 1 and n > {kernel.wide}:", "used more than once"):
+                _copy_strip(kernel, row, w)
+                w.line(f"strip, at, s_m = copy, 0, {row}")
+            w.line("j = 0")
+            with w.block("while j < n:", "JR: a micropanel of B"):
+                with w.block(f"if n - j > {kernel.lanes}:"):
+                    _microkernels(kernel, 2, w)
+                with w.block("else:"):
+                    _microkernels(kernel, 1, w)
+                w.line(f"j += {kernel.wide}")
+            w.line("i += height")
 
 
-def _strips(kernel: Macrokernel, vectors: int, w: Writer) -> None:
-    most = kernel.tile_rows(vectors)
-    w.line(f"strips = (m + {most - 1}) // {most}")
-    w.line("height = (m + strips - 1) // strips")
-    w.line("i = 0")
-    with w.block("while i < m:", "IR: a strip of A"):
-        w.line("rows = minimum(height, m - i)")
-        with w.block("if j == 0 and a_k == 1:", "ask for the next strip"):
-            w.line("end = minimum(m, i + 2 * height)")
-            with w.block("for r in range(i + height, end):"):
-                line = LINE // np.dtype(kernel.dtype).itemsize
-                with w.block(f"for k in range(0, depth, {line}):"):
-                    w.line("prefetch(A, r * a_m + k)")
-        for rows in range(most, 0, -1):
-            test = f"{'if' if rows == most else 'elif'} rows == {rows}:"
-            with w.block(test if rows > 1 or most == 1 else "else:"):
-                _microkernel(kernel, rows, vectors, w)
-        w.line("i += height")
-
-
-def _microkernel(kernel: Macrokernel, rows: int, vectors: int, w: Writer) -> None:
-    """A register tile over the whole depth."""
+def _copy_strip(kernel: Macrokernel, row: int, w: Writer) -> None:
+    """Copy a strip's rows, and ask for those of the next one."""
     lanes = kernel.lanes
-    shape = f"depth, {rows}, {vectors}, {lanes}"
-    w.line(f"tile = product(A, i * a_m, a_m, a_k, B, j, b_k, {shape})")
-    w.line("update(tile, C, i * c_m + j, c_m, last, accumulate)")
+    w.line("ahead = height * a_m if i + 2 * height <= m else 0")
+    with w.block("for r in range(rows):"):
+        w.line("from_row = (i + r) * a_m")
+        w.line("k = 0")
+        with w.block(f"while k + {lanes} <= depth:"):
+            w.line("prefetch(A, from_row + ahead + k)")
+            w.line(f"store(load(A, from_row + k, 1, {lanes}), copy, r * {row} + k)")
+            w.line(f"k += {lanes}")
+        with w.block("if k < depth:"):
+            w.line(f"last = load_first(A, from_row + k, 1, depth - k, {lanes})")
+            w.line(f"store(last, copy, r * {row} + k)")
+
+
+def _microkernels(kernel: Macrokernel, vectors: int, w: Writer) -> None:
+    """A register tile over the whole depth, of as many rows as the strip has."""
+    for rows in range(kernel.rows, 0, -1):
+        test = f"{'if' if rows == kernel.rows else 'elif'} rows == {rows}:"
+        with w.block(test if rows > 1 or kernel.rows == 1 else "else:"):
+            shape = f"depth, {rows}, {vectors}, {kernel.lanes}"
+            w.line(f"tile = product(strip, at, s_m, a_k, B, j * b_j, b_k, {shape})")
+            last = "n - j" if vectors == 1 else f"n - j - {kernel.lanes}"
+            w.line(f"update(tile, C, i * c_m + j, c_m, {last}, accumulate)")
 
 
 def write_move(move: Move, w: Writer) -> None:
     """The function that moves a matrix: whole vectors along the unit stride that both sides share,
     or blocks transposed in registers where each has another."""
-    lanes, kind = move.lanes, move.compute
+    lanes, kind, wide = move.lanes, move.compute, 2 * move.lanes
     with w.block(f"def contract({', '.join(move.arguments)}):"):
         w.line(f"X = pointer(to, {kind})")
         w.line(f"Y = pointer(source, {kind})")
-        with w.block("if to_row == 1 and row == 1:", "the other way round: along columns"):
-            for one, two in (("rows", "columns"), ("to_row", "to_column"), ("row", "column")):
-                w.line(f"{one}, {two} = {two}, {one}")
-        with w.block("if to_column == 1 and row == 1:"):
+        with w.block("if to_row == 1 and (row == 1 or column == 1):", "X along its columns"):
             for one, two in (("rows", "columns"), ("to_row", "to_column"), ("row", "column")):
                 w.line(f"{one}, {two} = {two}, {one}")
         with w.block("if to_column == 1 and column == 1:"), w.block("for r in range(rows):"):
+            w.line("at = r * to_row")
             w.line("c = 0")
-            with w.block(f"while c + {lanes} <= columns:"):
-                w.line(f"store(load(Y, r * row + c, 1, {lanes}), X, r * to_row + c)")
+            with w.block(f"while c + {wide} <= columns:"):
+                w.line(f"store(load(Y, r * row + c, 2, {lanes}), X, at)")
+                w.line(f"at += {wide} * to_panel")
+                w.line(f"c += {wide}")
+            with w.block(f"if c + {lanes} <= columns:"):
+                w.line(f"store(load(Y, r * row + c, 1, {lanes}), X, at)")
+                w.line(f"at += {lanes}")
                 w.line(f"c += {lanes}")
             with w.block("if c < columns:"):
                 w.line(f"last = load_first(Y, r * row + c, 1, columns - c, {lanes})")
-                w.line("store_first(last, X, r * to_row + c, columns - c)")
-        with w.block("elif to_row == 1 and column == 1:"):
-            w.line(f"whole_rows = rows - rows % {lanes}")
-            w.line(f"whole_columns = columns - columns % {lanes}")
-            with _over(w, f"0, whole_rows, {lanes}", f"0, whole_columns, {lanes}"):
-                at = f"c * to_column + r, to_column, Y, r * row + c, row, {lanes}"
-                w.line(f"transpose(X, {at})")
-            with _over(w, "whole_rows", "whole_columns, columns"):
-                w.line("X[c * to_column + r] = Y[r * row + c]")
-            with _over(w, "whole_rows, rows", "columns"):
-                w.line("X[c * to_column + r] = Y[r * row + c]")
-        with w.block("else:"), _over(w, "rows", "columns"):
-            w.line("X[r * to_row + c * to_column] = Y[r * row + c * column]")
+                w.line("store_first(last, X, at, columns - c)")
+        with w.block("else:"):
+            w.line(f"most = columns if to_panel == 1 else {wide}")
+            w.line("start = 0")
+            with w.block("while start < columns:", "a panel"):
+                w.line("width = minimum(columns - start, most)")
+                w.line("at = start * to_panel")
+                w.line("from_ = start * column")
+                with w.block("if to_column == 1 and row == 1:"):
+                    _turn(lanes, w)
+                with w.block("else:"), _over(w, "rows", "width"):
+                    w.line(ELEMENT)
+                w.line("start += width")
+
+
+def _turn(lanes: int, w: Writer) -> None:
+    """Blocks transposed in registers, and what is left of rows and columns."""
+    w.line(f"whole_rows = rows - rows % {lanes}")
+    w.line(f"whole_columns = width - width % {lanes}")
+    columns = w.block(f"for c in range(0, whole_columns, {lanes}):")
+    with columns, w.block(f"for r in range(0, whole_rows, {lanes}):"):
+        to, source = "at + r * to_row + c, to_row", "from_ + c * column + r, column"
+        w.line(f"transpose(X, {to}, Y, {source}, {lanes})")
+    with _over(w, "whole_rows", "whole_columns, width"):
+        w.line(ELEMENT)
+    with _over(w, "whole_rows, rows", "width"):
+        w.line(ELEMENT)
 
 
 @contextmanager

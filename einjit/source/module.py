@@ -19,7 +19,7 @@ PACKAGE = "einjit.generated"
 
 CALLED = {
     "intrinsics": ("minimum", "narrow", "pointer", "restrict", "scratch", "times", "widen"),
-    "memory": ("call8", "call11", "give", "parts", "place", "row_of", "take"),
+    "memory": ("call9", "call12", "give", "parts", "place", "row_of", "take"),
     "vectors": (
         "load",
         "load_first",

@@ -40,7 +40,10 @@ class _PackedWriter:
                 for name in map(index_name, p.group_s):
                     w.line(f"e_{name} = minimum(box_{name}, n_{name} - {name}0)")
                 self._enter(p.group_n, "width")
-                self._pad("b_k", "width")
+                if p.panels:
+                    w.line(f"b_k = {p.macrokernel.wide}", "micropanels")
+                else:
+                    self._pad("b_k", "width")
                 if not p.direct:
                     self._pad("c_m", "width")
                 self._count("blocks", p.group_k, "of K")
@@ -143,6 +146,7 @@ class _PackedWriter:
             (*p.group_s, *p.group_k, *p.group_n),
             ("b_box", self._in_b),
             ("at_b", _stride("B")),
+            "depth" if p.panels else "1",
         )
 
     def _pack_a(self) -> None:
@@ -172,6 +176,7 @@ class _PackedWriter:
         loops: Sequence[int],
         to: tuple[str, Callable[[int], str]],
         source: tuple[str, Callable[[int], str]],
+        panel: str = "1",
     ) -> None:
         """Move a box, two of its loops in one call; each side has an address and strides."""
         with ExitStack() as stack:
@@ -182,7 +187,8 @@ class _PackedWriter:
             for name, (address, stride) in (("to", to), ("source", source)):
                 offset = [f"{index_name(i)}, {stride(i)}" for i in others]
                 arguments += [self._bytes(name, address, offset), *map(stride, pair)]
-            self.w.call("call8", "move", arguments)
+                arguments += [panel] * (name == "to")
+            self.w.call("call9", "move", arguments)
 
     def _in_a(self, i: int) -> str:
         if i in self.p.group_s:
@@ -227,7 +233,7 @@ class _PackedWriter:
                 self._bytes("row_c", address, offset),
                 stride(p.group_m[-1]) if p.direct else "c_m",
             ]
-            w.call("call11", "macrokernel", [*sizes, *a, *b, *c, "block - 1"])
+            w.call("call12", "macrokernel", [*sizes, *a, *b, *c, "block - 1"])
         if not p.direct:
             self._unpack_c()
 
@@ -244,14 +250,15 @@ class _PackedWriter:
         return [self._bytes("row_a", "at_a", offset), f"A_{m}", f"A_{k}"]
 
     def _operand_b(self, others: list[int]) -> list[str]:
-        """Address and stride along K of the macrokernel's B."""
+        """Address of the macrokernel's B, and its strides along N, for micropanels, and along K."""
         p = self.p
         if p.pack_b:
             offset = [f"{index_name(i)}, {self._in_b(i)}" for i in others]
-            return [self._bytes("row_b", "b_box", offset), "b_k"]
+            panel = "depth" if p.panels else "1"
+            return [self._bytes("row_b", "b_box", offset), panel, "b_k"]
         self.w.line(f"at_b = {self._address('B', p.terms[1])}")
         offset = [f"{index_name(i)}, B_{index_name(i)}" for i in others]
-        return [self._bytes("row_b", "at_b", offset), f"B_{index_name(p.group_k[-1])}"]
+        return [self._bytes("row_b", "at_b", offset), "1", f"B_{index_name(p.group_k[-1])}"]
 
     def _address(self, operand: str, loops: Sequence[int]) -> str:
         """The address of an operand's element where its box begins."""

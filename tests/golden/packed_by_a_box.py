@@ -13,7 +13,7 @@ g: contracted (K)
 """
 
 from einjit.kernel.intrinsics import minimum
-from einjit.kernel.memory import call8, call11, give, parts, place, row_of, take
+from einjit.kernel.memory import call9, call12, give, parts, place, row_of, take
 
 CODEGEN = 1
 
@@ -98,7 +98,7 @@ def contract(first, last, operands, sizes):
                 at_b = place(B, 8, (a, B_a, f0, B_f, g0, B_g, d0, B_d, e0, B_e))
                 for f in range(e_f):
                     for d in range(e_d):
-                        call8(
+                        call9(
                             move,
                             (
                                 e_g,
@@ -106,6 +106,7 @@ def contract(first, last, operands, sizes):
                                 place(b_box, 8, (f, flat_f * b_k, d, flat_d)),
                                 flat_g * b_k,
                                 flat_e,
+                                1,
                                 place(at_b, 8, (f, B_f, d, B_d)),
                                 B_g,
                                 B_e,
@@ -124,7 +125,7 @@ def contract(first, last, operands, sizes):
                     at_a = place(A, 8, (a, A_a, b0, A_b, c0, A_c, f0, A_f, g0, A_g))
                     for b in range(e_b):
                         for f in range(e_f):
-                            call8(
+                            call9(
                                 move,
                                 (
                                     e_g,
@@ -132,12 +133,13 @@ def contract(first, last, operands, sizes):
                                     place(a_box, 8, (b, flat_b, f, flat_f * a_k)),
                                     flat_g * a_k,
                                     flat_c,
+                                    1,
                                     place(at_a, 8, (b, A_b, f, A_f)),
                                     A_g,
                                     A_c,
                                 ),
                             )
-                    call11(
+                    call12(
                         macrokernel,
                         (
                             height,
@@ -147,6 +149,7 @@ def contract(first, last, operands, sizes):
                             1,
                             a_k,
                             b_box,
+                            1,
                             b_k,
                             c_box,
                             c_m,
@@ -157,7 +160,7 @@ def contract(first, last, operands, sizes):
                         at_c = place(C, 8, (a, C_a, b0, C_b, c0, C_c, d0, C_d, e0, C_e))
                         for b in range(e_b):
                             for d in range(e_d):
-                                call8(
+                                call9(
                                     move,
                                     (
                                         e_c,
@@ -165,6 +168,7 @@ def contract(first, last, operands, sizes):
                                         place(at_c, 8, (b, C_b, d, C_d)),
                                         C_c,
                                         C_e,
+                                        1,
                                         place(c_box, 8, (b, flat_b * c_m, d, flat_d)),
                                         flat_c * c_m,
                                         flat_e,

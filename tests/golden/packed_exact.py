@@ -1,7 +1,7 @@
 """ac,cb->ab
 
 A: int32, read where it lies
-B: int32, packed in rows along N
+B: int32, packed in micropanels
 C: int32, written from registers
 a: free, of A (M)
 b: free, of B (N)
@@ -9,7 +9,7 @@ c: contracted (K)
 """
 
 from einjit.kernel.intrinsics import minimum
-from einjit.kernel.memory import call8, call11, give, parts, place, row_of, take
+from einjit.kernel.memory import call9, call12, give, parts, place, take
 
 CODEGEN = 1
 
@@ -49,8 +49,7 @@ def contract(first, last, operands, sizes):
         b0 = rest * box_b
         e_b = minimum(box_b, n_b - b0)
         flat_b = 1
-        width = flat_b * e_b
-        b_k = row_of(width, 16)
+        b_k = 16  # micropanels
         block = 0
         for block_c in range(boxes_c):  # PC: blocks of K
             c0 = block_c * box_c
@@ -59,13 +58,13 @@ def contract(first, last, operands, sizes):
             depth = flat_c * e_c
             block += 1
             at_b = place(B, 4, (c0, B_c, b0, B_b))
-            call8(move, (e_c, e_b, b_box, flat_c * b_k, flat_b, at_b, B_c, B_b))
+            call9(move, (e_c, e_b, b_box, flat_c * b_k, flat_b, depth, at_b, B_c, B_b))
             for m_box in range(m_first, m_last):  # IC: boxes of M
                 a0 = m_box * box_a
                 e_a = minimum(box_a, n_a - a0)
                 at_c = place(C, 4, (a0, C_a, b0, C_b))
                 at_a = place(A, 4, (a0, A_a, c0, A_c))
-                call11(
+                call12(
                     macrokernel,
                     (
                         e_a,
@@ -75,6 +74,7 @@ def contract(first, last, operands, sizes):
                         A_a,
                         A_c,
                         b_box,
+                        depth,
                         b_k,
                         at_c,
                         C_a,

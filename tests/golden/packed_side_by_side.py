@@ -11,7 +11,7 @@ a: side by side in the boxes
 """
 
 from einjit.kernel.intrinsics import minimum
-from einjit.kernel.memory import call8, call11, give, parts, place, row_of, take
+from einjit.kernel.memory import call9, call12, give, parts, place, row_of, take
 
 CODEGEN = 1
 
@@ -75,7 +75,7 @@ def contract(first, last, operands, sizes):
             block += 1
             at_b = place(B, 4, (a0, B_a, d0, B_d, c0, B_c))
             for d in range(e_d):
-                call8(
+                call9(
                     move,
                     (
                         e_a,
@@ -83,6 +83,7 @@ def contract(first, last, operands, sizes):
                         place(b_box, 4, (d, flat_d * b_k)),
                         depth * b_k,
                         flat_c,
+                        1,
                         place(at_b, 4, (d, B_d)),
                         B_a,
                         B_c,
@@ -96,7 +97,7 @@ def contract(first, last, operands, sizes):
                 a_m = row_of(depth, 16)
                 at_a = place(A, 4, (a0, A_a, b0, A_b, d0, A_d))
                 for b in range(e_b):
-                    call8(
+                    call9(
                         move,
                         (
                             e_a,
@@ -104,13 +105,14 @@ def contract(first, last, operands, sizes):
                             place(a_box, 4, (b, flat_b * a_m)),
                             height * a_m,
                             flat_d,
+                            1,
                             place(at_a, 4, (b, A_b)),
                             A_a,
                             A_d,
                         ),
                     )
                 for a in range(e_a):
-                    call11(
+                    call12(
                         macrokernel,
                         (
                             height,
@@ -120,6 +122,7 @@ def contract(first, last, operands, sizes):
                             a_m,
                             1,
                             place(b_box, 4, (a, depth * b_k)),
+                            1,
                             b_k,
                             place(c_box, 4, (a, height * c_m)),
                             c_m,
@@ -129,7 +132,7 @@ def contract(first, last, operands, sizes):
                 if block == blocks:
                     at_c = place(C, 4, (a0, C_a, b0, C_b, c0, C_c))
                     for b in range(e_b):
-                        call8(
+                        call9(
                             move,
                             (
                                 e_a,
@@ -137,6 +140,7 @@ def contract(first, last, operands, sizes):
                                 place(at_c, 4, (b, C_b)),
                                 C_a,
                                 C_c,
+                                1,
                                 place(c_box, 4, (b, flat_b * c_m)),
                                 height * c_m,
                                 flat_c,

@@ -10,7 +10,7 @@ d: contracted (K)
 """
 
 from einjit.kernel.intrinsics import minimum
-from einjit.kernel.memory import call11, give, parts, place, take
+from einjit.kernel.memory import call12, give, parts, place, take
 
 CODEGEN = 1
 
@@ -64,7 +64,7 @@ def contract(first, last, operands, sizes):
                 at_c = place(C, 4, (a, C_a, b0, C_b, c0, C_c))
                 at_a = place(A, 4, (a, A_a, b0, A_b, d0, A_d))
                 at_b = place(B, 4, (a, B_a, d0, B_d, c0, B_c))
-                call11(
+                call12(
                     macrokernel,
                     (
                         e_b,
@@ -74,6 +74,7 @@ def contract(first, last, operands, sizes):
                         A_b,
                         A_d,
                         at_b,
+                        1,
                         B_d,
                         at_c,
                         C_b,

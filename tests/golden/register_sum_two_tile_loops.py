@@ -1,84 +1,50 @@
-"""ac,cb->ab
+"""ac,bc->ab
 
-A: complex64, read where it lies
-B: complex64, packed in rows along N
-C: complex64, written from registers
-a: free, of A (M)
-b: free, of B (N)
-c: contracted (K)
+A[a, c]: complex64
+B[b, c]: complex64
+C[a, b]: complex64, summed in complex64
+a: free, runs in parallel
+b: free, runs in parallel
+c: contracted, innermost, unit stride in A, B
 """
 
-from einjit.kernel.intrinsics import minimum
-from einjit.kernel.memory import call8, call11, give, parts, place, row_of, take
+from numba.types import complex64
+
+from einjit.kernel.intrinsics import minimum, restrict, times
 
 CODEGEN = 1
 
 
 def contract(first, last, operands, sizes):
-    A = operands[0]
-    B = operands[1]
-    C = operands[2]
-    macrokernel = sizes[0]
-    move = sizes[1]
-    arena = take(sizes[2])
-    # extents n_a and those of boxes, strides A_a in elements
-    n_a = sizes[3]
-    n_b = sizes[4]
-    n_c = sizes[5]
-    box_a = sizes[6]
-    box_b = sizes[7]
-    box_c = sizes[8]
-    per_tile = sizes[9]
-    to_b = sizes[10]
-    A_a = sizes[12]
-    A_c = sizes[13]
-    B_c = sizes[14]
-    B_b = sizes[15]
-    C_a = sizes[16]
-    C_b = sizes[17]
-    boxes_a = parts(n_a, box_a)
-    boxes_c = parts(n_c, box_c)
-    boxes = boxes_a  # of M
-    tiles_m = parts(boxes, per_tile)
-    a_box = arena
-    b_box = a_box + to_b
-    for tile in range(first, last):  # parallel
-        m_first = tile % tiles_m * per_tile
-        m_last = minimum(boxes, m_first + per_tile)
-        rest = tile // tiles_m
-        b0 = rest * box_b
-        e_b = minimum(box_b, n_b - b0)
-        flat_b = 1
-        width = flat_b * e_b
-        b_k = row_of(width, 8)
-        block = 0
-        for block_c in range(boxes_c):  # PC: blocks of K
-            c0 = block_c * box_c
-            e_c = minimum(box_c, n_c - c0)
-            flat_c = 1
-            depth = flat_c * e_c
-            block += 1
-            at_b = place(B, 8, (c0, B_c, b0, B_b))
-            call8(move, (e_c, e_b, b_box, flat_c * b_k, flat_b, at_b, B_c, B_b))
-            for m_box in range(m_first, m_last):  # IC: boxes of M
-                a0 = m_box * box_a
-                e_a = minimum(box_a, n_a - a0)
-                at_c = place(C, 8, (a0, C_a, b0, C_b))
-                at_a = place(A, 8, (a0, A_a, c0, A_c))
-                call11(
-                    macrokernel,
-                    (
-                        e_a,
-                        e_b,
-                        depth,
-                        at_a,
-                        A_a,
-                        A_c,
-                        b_box,
-                        b_k,
-                        at_c,
-                        C_a,
-                        block - 1,
-                    ),
-                )
-    give(arena)
+    A = restrict(operands[0], complex64)
+    B = restrict(operands[1], complex64)
+    C = restrict(operands[2], complex64)
+    # extents n_a; strides A_a in elements, where they are not 1
+    n_b = sizes[0]
+    n_c = sizes[1]
+    A_a = sizes[2]
+    B_b = sizes[3]
+    C_a = sizes[4]
+    C_b = sizes[5]
+    b = first % n_b
+    a = first // n_b
+    for _ in range(first, last):  # free, parallel: a, b
+        total = complex64(0)
+        part = complex64(0)
+        terms = 0
+        for block in range(0, n_c, 256):  # of terms
+            end = minimum(n_c, block + 256)
+            run = complex64(0)
+            for c in range(block, end):  # contracted, innermost
+                run = run + times(A[a * A_a + c], B[b * B_b + c])
+            part = part + run
+            terms += end - block
+            if terms >= 256:
+                total = total + part
+                part = complex64(0)
+                terms = 0
+        C[a * C_a + b * C_b] = total + part
+        b += 1
+        if b >= n_b:
+            b = 0
+            a += 1

@@ -1,84 +1,42 @@
-"""ac,cb->ab
+"""ab,bc->ac
 
-A: float32, read where it lies
-B: float32, packed in rows along N
-C: float32, written from registers
-a: free, of A (M)
-b: free, of B (N)
-c: contracted (K)
+A[a, b]: float32
+B[b, c]: float32
+C[a, c]: float32, summed in float32
+a: free, runs in parallel
+b: contracted
+c: free, innermost, unit stride in B, C
 """
 
-from einjit.kernel.intrinsics import minimum
-from einjit.kernel.memory import call8, call11, give, parts, place, row_of, take
+from numba.types import float32
+
+from einjit.kernel.intrinsics import minimum, restrict, scratch
 
 CODEGEN = 1
 
 
 def contract(first, last, operands, sizes):
-    A = operands[0]
-    B = operands[1]
-    C = operands[2]
-    macrokernel = sizes[0]
-    move = sizes[1]
-    arena = take(sizes[2])
-    # extents n_a and those of boxes, strides A_a in elements
-    n_a = sizes[3]
-    n_b = sizes[4]
-    n_c = sizes[5]
-    box_a = sizes[6]
-    box_b = sizes[7]
-    box_c = sizes[8]
-    per_tile = sizes[9]
-    to_b = sizes[10]
-    A_a = sizes[12]
-    A_c = sizes[13]
-    B_c = sizes[14]
-    B_b = sizes[15]
-    C_a = sizes[16]
-    C_b = sizes[17]
-    boxes_a = parts(n_a, box_a)
-    boxes_c = parts(n_c, box_c)
-    boxes = boxes_a  # of M
-    tiles_m = parts(boxes, per_tile)
-    a_box = arena
-    b_box = a_box + to_b
-    for tile in range(first, last):  # parallel
-        m_first = tile % tiles_m * per_tile
-        m_last = minimum(boxes, m_first + per_tile)
-        rest = tile // tiles_m
-        b0 = rest * box_b
-        e_b = minimum(box_b, n_b - b0)
-        flat_b = 1
-        width = flat_b * e_b
-        b_k = row_of(width, 16)
-        block = 0
-        for block_c in range(boxes_c):  # PC: blocks of K
-            c0 = block_c * box_c
-            e_c = minimum(box_c, n_c - c0)
-            flat_c = 1
-            depth = flat_c * e_c
-            block += 1
-            at_b = place(B, 4, (c0, B_c, b0, B_b))
-            call8(move, (e_c, e_b, b_box, flat_c * b_k, flat_b, at_b, B_c, B_b))
-            for m_box in range(m_first, m_last):  # IC: boxes of M
-                a0 = m_box * box_a
-                e_a = minimum(box_a, n_a - a0)
-                at_c = place(C, 4, (a0, C_a, b0, C_b))
-                at_a = place(A, 4, (a0, A_a, c0, A_c))
-                call11(
-                    macrokernel,
-                    (
-                        e_a,
-                        e_b,
-                        depth,
-                        at_a,
-                        A_a,
-                        A_c,
-                        b_box,
-                        b_k,
-                        at_c,
-                        C_a,
-                        block - 1,
-                    ),
-                )
-    give(arena)
+    A = restrict(operands[0], float32)
+    B = restrict(operands[1], float32)
+    C = restrict(operands[2], float32)
+    # extents n_a; strides A_a in elements, where they are not 1
+    n_b = sizes[0]
+    n_c = sizes[1]
+    A_a = sizes[2]
+    A_b = sizes[3]
+    B_b = sizes[4]
+    C_a = sizes[5]
+    total = scratch(4096, float32)  # sums of a strip, in the L1 cache
+    for a in range(first, last):  # free, parallel: a tile each
+        for low in range(0, n_c, 4096):  # strips of c
+            high = minimum(n_c, low + 4096)
+            for c in range(high - low):
+                total[c] = float32(0)
+            for b in range(n_b):  # contracted
+                hoisted_1 = A[a * A_a + b * A_b]
+                for c in range(low, high):  # free, innermost
+                    run = total[c - low]
+                    run = run + hoisted_1 * B[b * B_b + c]
+                    total[c - low] = run
+            for c in range(low, high):
+                C[a * C_a + c] = total[c - low]
