@@ -70,10 +70,16 @@ def einsum(
     array([[ 5., 14.],
            [14., 50.]])
     """
-    if out is None and dtype is None and order is _KEEP and casting is _SAFE and optimize is _AUTO:
-        call = registry.find(*operands)
-        if call is not None:
-            return call(*operands)
+    if dtype is None and casting is _SAFE and optimize is _AUTO:
+        if out is None and order is _KEEP:
+            call = registry.find(*operands)
+            if call is not None:
+                return call(*operands)
+        else:
+            given = () if out is None else (out,)
+            call = _find(operands, given, order)
+            if call is not None:
+                return call(*operands, *given)
     return _einsum(operands, out, dtype, order, casting, optimize)
 
 
@@ -177,6 +183,31 @@ def _einsum(
     return np.einsum(*arguments, **options)
 
 
+def _find(operands: Sequence[Any], given: Sequence[Any], order: Any) -> Any:
+    """The ready call with an order or into a given `out`, where there is one."""
+    if not operands or type(operands[0]) is not str or type(order) is not str:
+        return None
+    call = registry.find(_marked(operands[0], order, bool(given)), *operands[1:], *given)
+    if (
+        call is None
+        or all(
+            type(out) is np.ndarray  # a subclass may hide that it is read-only
+            and out.flags.writeable
+            and not any(np.may_share_memory(out, operand) for operand in operands[1:])
+            for out in given
+        )
+    ):
+        return call
+    return None
+
+
+def _marked(subscripts: str, order: str, written: bool) -> str:
+    """What stands for the subscripts in the key of a call with options; no equation reads so."""
+    if order == _KEEP and not written:
+        return subscripts
+    return f"{subscripts}\0{order}{'out' if written else ''}"
+
+
 def _carry_out(request: Request) -> Any:
     """Find the call or make it ready, then make it."""
     if request.is_copied:
@@ -184,7 +215,8 @@ def _carry_out(request: Request) -> Any:
         if view is not None:
             return view[()]
     direct = [] if request.direct is None else [request.direct]
-    key = _key(request, registry.native.describe(request.subscripts, *request.operands, *direct))
+    marked = _marked(request.subscripts, request.order, bool(direct))
+    key = _key(request, registry.native.describe(marked, *request.operands, *direct))
     call = registry.get(key)
     if call is None:
         equation = parse(request.subscripts, list(map(len, request.shapes)))
@@ -215,15 +247,14 @@ def _carry_out(request: Request) -> Any:
 
 
 def _key(request: Request, described: bytes | None) -> Hashable:
-    """What finds this call again: of a plain call the same as in `Native.find`."""
+    """What finds this call again: where nothing is converted the same as in `Native.find`."""
     if described is None:
         return None
     natural = request.dtype == np.result_type(*request.operands)
     automatic = isinstance(request.optimize, str) and request.optimize == _AUTO
-    if natural and automatic and request.out is None and request.order == _KEEP:
+    if natural and automatic and (request.out is None or request.direct is not None):
         return described
-    written = request.direct is not None
-    return described, request.dtype.name, written, request.order, repr(request.optimize)
+    return described, request.dtype.name, repr(request.optimize)
 
 
 def _check_out(out: Any, shape: tuple[int, ...]) -> None:

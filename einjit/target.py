@@ -61,14 +61,27 @@ def cores() -> int:
 @functools.cache
 def caches() -> tuple[int, int]:
     """Bytes of a core's L1 data cache and L2 cache, as the system tells; else usual ones."""
+    found = _cache_sizes()
+    return found[1], found[2]
+
+
+@functools.cache
+def last_cache() -> int:
+    """Bytes of the cache before the memory."""
+    return max(_cache_sizes().values())
+
+
+@functools.cache
+def _cache_sizes() -> dict[int, int]:
+    """Bytes of the caches of each level."""
     found = {1: 32 << 10, 2: 512 << 10}
     for folder in sorted(Path("/sys/devices/system/cpu/cpu0/cache").glob("index*")):
         try:
             level, kind, size = (
                 (folder / name).read_text().strip() for name in ("level", "type", "size")
             )
-            if kind != "Instruction" and int(level) in found:
+            if kind != "Instruction":
                 found[int(level)] = int(size.rstrip("K")) << 10
         except (OSError, ValueError):
             continue
-    return found[1], found[2]
+    return found

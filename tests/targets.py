@@ -9,7 +9,7 @@ import pytest
 
 from einjit import target
 from einjit.names import index_name
-from einjit.plan import blocking, lowering
+from einjit.plan import blocking, dots, nesting, tiling
 from einjit.registry import registry
 
 OVERRUN = 3 * 64
@@ -17,7 +17,7 @@ OVERRUN = 3 * 64
 
 
 @contextmanager
-def blocked_for(caches=None, vector_bytes=None, vector_registers=None, cores=None):
+def blocked_for(caches=None, last_cache=None, vector_bytes=None, vector_registers=None, cores=None):
     """For as long as the context lasts, contractions are planned for a CPU of these facts, all of
     them this one's where they are not given.
 
@@ -25,6 +25,7 @@ def blocked_for(caches=None, vector_bytes=None, vector_registers=None, cores=Non
     """
     facts = {
         "caches": caches,
+        "last_cache": last_cache,
         "vector_bytes": vector_bytes,
         "vector_registers": vector_registers,
         "cores": cores,
@@ -32,7 +33,7 @@ def blocked_for(caches=None, vector_bytes=None, vector_registers=None, cores=Non
     with pytest.MonkeyPatch.context() as patch:
         for name, value in facts.items():
             if value is not None:
-                for module in (target, blocking, lowering):
+                for module in (target, blocking, dots, nesting, tiling):
                     if hasattr(module, name):
                         patch.setattr(module, name, lambda value=value: value)
         registry.forget_calls()

@@ -34,6 +34,7 @@ ROOMS = (
 
 LAZY = {
     ("registry", "kernel"): "llvmlite is loaded by the first call, not by `import einjit`",
+    ("source", "source"): "a structure has one writer: it does not wait for the others",
     ("kernel", "kernel"): "numba is loaded by the first compilation: what is cached needs none",
     ("bench", "bench"): "limits are measured with llvmlite, which other commands do not wait for",
 }

@@ -333,3 +333,52 @@ def test_a_mistake_is_told_where_it_is(arguments, options, error, text):
     assert outcome(einjit.einsum, *arguments, **options) is outcome(
         np.einsum, *arguments, **options
     )
+
+
+# --- calls that are ready, with an order or an output
+
+
+def test_a_ready_call_with_an_order():
+    a = arange(3, 4, dtype="float32")
+    for order in "CFAK":
+        for _ in range(3):
+            found = einjit.einsum("ij->ji", a, order=order)
+            expected = np.einsum("ij->ji", a, order=order)
+            assert same(found, expected)
+            assert order in "AK" or found.flags[f"{order}_CONTIGUOUS"]
+    hits = einjit.registry.stats()["hits"]
+    einjit.einsum("ij->ji", a, order="C")
+    assert einjit.registry.stats()["hits"] == hits + 1
+
+
+def test_a_ready_call_with_an_output():
+    a, out = arange(3, 4), np.empty((4, 3))
+    for scale in (1, 2, 3):
+        assert einjit.einsum("ij->ji", scale * a, out=out) is out
+        np.testing.assert_array_equal(out, scale * a.T)
+    hits = einjit.registry.stats()["hits"]
+    einjit.einsum("ij->ji", a, out=out)
+    assert einjit.registry.stats()["hits"] == hits + 1
+
+
+def test_a_ready_call_looks_at_its_output():
+    a = arange(4, 4)
+    einjit.einsum("ij->ji", a, out=np.empty((4, 4)))
+    expected = a.T.copy()
+    assert einjit.einsum("ij->ji", a, out=a) is a  # the operand itself
+    np.testing.assert_array_equal(a, expected)
+    kept = np.zeros((4, 4))
+    kept.flags.writeable = False
+    with pytest.raises(ValueError, match="read-only"):
+        einjit.einsum("ij->ji", a, out=kept)
+    with pytest.raises(ValueError, match="shape"):
+        einjit.einsum("ij->ji", a, out=np.empty((3, 4)))
+    assert not kept.any()
+
+
+def test_an_operand_too_many_is_not_taken_for_the_output():
+    a, b = arange(4, 4), np.zeros((4, 4))
+    einjit.einsum("ij->ji", a, out=np.empty((4, 4)))
+    with pytest.raises(einjit.EinjitError):
+        einjit.einsum("ij->ji", a, b)
+    assert not b.any()

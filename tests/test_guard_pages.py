@@ -27,6 +27,13 @@ LARGE = (
     ("iajb,cjdi->abcd", (9, 7, 8, 6), (8, 8, 5, 9)),
     ("kab,kcd->acbd", (31, 9, 7), (31, 8, 5)),
     ("ji,jk->ik", (5001, 8), (5001, 9)),
+    # tiles that are turned, rows with rows
+    ("ij,ji->ij", (203, 301), (301, 203)),
+    ("kij,kji->ij", (9, 67, 45), (9, 45, 67)),
+    ("ij,ji->i", (45, 301), (301, 45)),
+    ("hwc,chw->hwc", (61, 45, 3), (3, 61, 45)),
+    ("ij,kj->ik", (3, 333), (77, 333)),
+    ("bgd,bsd->bgs", (2, 5, 129), (2, 33, 129)),
     # nests, unrolled and split ones
     ("bij,bjk->bik", (333, 3, 3), (333, 3, 3)),
     ("bij,bj->bi", (333, 5, 4), (333, 4)),

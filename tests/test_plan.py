@@ -13,9 +13,9 @@ import einjit
 from einjit.equation.operands import Layout, as_plain, packed
 from einjit.equation.parser import parse
 from einjit.kernel.layout import MOST_POINTERS
+from einjit.plan.dots import FEW
 from einjit.plan.indices import Loops, arrange, inner_cost, simplify
 from einjit.plan.lowering import (
-    FEW_TILES,
     LONG_BATCH,
     LONG_SUM,
     LOWERINGS,
@@ -23,12 +23,13 @@ from einjit.plan.lowering import (
     SHORTEST_SUM,
     SMALL_PRODUCT,
     SPANS,
-    TILES,
-    TINY,
 )
 from einjit.plan.nest import strip_length
+from einjit.plan.nesting import FEW_TILES, TILES, TINY
 from einjit.plan.path import MOST_TOGETHER, STEP
 from einjit.plan.plan import CAST_FIRST, EARLY, make_plan
+from einjit.plan.tiled import LANES, TILE
+from einjit.plan.tiling import tile
 
 LENGTH = strip_length("float64")
 
@@ -350,7 +351,7 @@ def table():
         ("view", plan_of("ij->ji", (2, 3), order="F")),
         ("copy", plan_of("ij->ij", (2, 3), order="F")),
         ("copy", plan_of("ij->ji", (2, 3), out=Layout.contiguous((3, 2), "float64"))),
-        ("copy", plan_of("i->i", (CAST_FIRST + 1,), dtypes=["int8"])),
+        ("cast", plan_of("i->i", (CAST_FIRST + 1,), dtypes=["int8"])),
         ("empty", plan_of("ij->ji", (2, 0), out=Layout.contiguous((0, 2), "float64"))),
         ("empty", plan_of("ij->i", (2, 0))),
         ("empty", plan_of("ij,jk->ik", (2, 3), (3, 0))),
@@ -372,6 +373,25 @@ def table():
         ("nest", plan_of("ij,jk->ik", (side - 1, 20), (20, enough))),
         ("nest", plan_of("ij,jk->ik", (enough, 20), (20, side - 1))),
         ("nest", plan_of("ij,jk->ik", (30, k - 1), (k - 1, 30))),
+        # A few rows with many, the contracted loop side by side in both.
+        ("dots", plan_of("ij,kj->ik", (FEW, 200), (50, 200))),
+        ("dots", plan_of("btkgd,bskd->bkgts", (2, 1, 3, 4, 64), (2, 50, 3, 64), dtype="int32")),
+        ("packed", plan_of("ij,kj->ik", (FEW + 1, 200), (50, 200))),
+        ("packed", plan_of("ij,jk->ik", (FEW, 200), (200, 50))),
+        ("packed", plan_of("ij,kj->ik", (FEW, 20), (50, 20))),
+        ("packed", plan_of("ij,kj->ik", (FEW, 200), (50, 200), dtype="complex64")),
+        ("nest", plan_of("ij,j->i", (50, 200), (200,))),
+        # Operands of a size disagree about what lies side by side.
+        ("tiled", plan_of("ij,ji->ij", (16, 16), (16, 16))),
+        ("nest", plan_of("ij,ji->ij", (15, 17), (17, 15))),
+        ("tiled", plan_of("kij,kji->ij", (20, 16, 16), (20, 16, 16))),
+        ("tiled", plan_of("ij,ji->i", (16, 100), (100, 16))),
+        ("tiled", plan_of("ij,ji,i->i", (16, 100), (100, 16), (16,))),
+        ("nest", plan_of("ij,i->i", (16, 100), (16,))),
+        ("nest", plan_of("kij->ji", (20, 16, 16))),
+        # Rows of a batch's products lie apart, and their sums are tiny.
+        ("unrolled", plan_of("abc,bec->abe", (50, 8, 3), (8, 20, 3))),
+        ("packed", plan_of("bac,bec->bae", (8, 50, 3), (8, 20, 3))),
         # The sum is over tiny loops, and the others are long.
         ("unrolled", plan_of("bij,bj->bi", (LONG_BATCH, 3, 3), (LONG_BATCH, 3))),
         ("nest", plan_of("bij,bj->bi", (LONG_BATCH - 1, 3, 3), (LONG_BATCH - 1, 3))),
@@ -395,10 +415,24 @@ def table():
         yield name, reasons[name], plan.steps[0].lowered
 
 
+def test_tiles_fit_their_room():
+    rng = np.random.default_rng(1)
+    for itemsize, turned in product((1, 2, 4, 8, 16), (False, True)):
+        room = TILE // itemsize
+        for _ in range(2000):
+            extents = tuple(rng.integers(1, rng.choice((20, 200, 5000)), 2).tolist())
+            high, wide = tile(extents, itemsize, turned, room)
+            assert 1 <= high <= extents[0]
+            assert 1 <= wide <= extents[1]
+            assert high * wide <= room
+            if turned:  # whole blocks are written of what is turned
+                assert -(-high // LANES) * LANES * (-(-wide // LANES) * LANES) <= room
+
+
 def test_every_lowering_is_reached_with_its_reason():
     for name, reason, lowered in table():
         assert (lowered.name, lowered.reason) == (name, reason)
-        assert (lowered.nest is None) == (name in ("view", "copy", "empty"))
+        assert (lowered.nest is None) == (name in ("view", "cast", "empty"))
     assert {name for name, _, _ in table()} == {row.name for row in LOWERINGS}
     assert len({row.reason for row in LOWERINGS}) == len(LOWERINGS)
 
@@ -432,7 +466,7 @@ def test_spans_cover_a_sum_once(extent):
         ("i,j->ij", [(5,), (LENGTH,)], 1, False, 5),
         ("i,j->ij", [(5,), (LENGTH + 1,)], 1, True, 10),
         ("i,j->ij", [(TILES,), (1000,)], 1, False, TILES),
-        ("ij,jk->ik", [(3, 40), (40, LENGTH + 1)], 1, True, 6),
+        ("ij,jk->ik", [(3, 20), (20, LENGTH + 1)], 1, True, 6),
         ("i,i->i", [(LENGTH,), (LENGTH,)], 0, False, 1),
         ("i,i->i", [(LENGTH + 1,), (LENGTH + 1,)], 0, True, 2),
         ("ji->i", [(40, LENGTH + 1)], 0, True, 2),

@@ -34,21 +34,26 @@ from einjit.kernel.build import Kernel
 from einjit.kernel.call import allocate, ready
 from einjit.kernel.meanings import MEANINGS
 from einjit.names import index_name, operand_name
-from einjit.plan import lowering
+from einjit.plan import dots, lowering, nesting, tiling
 from einjit.plan import nest as nest_plan
 from einjit.plan import path as paths
 from einjit.plan import plan as planning
 from einjit.plan.nest import Nest
 from einjit.plan.packed import Macrokernel, Move
 from einjit.plan.plan import make_plan
+from einjit.plan.tiled import Tiled
 from einjit.registry import registry
+from einjit.source import dots as dots_writer
 from einjit.source import nest as nest_writer
+from einjit.source import tiled as tiled_writer
 from einjit.source.elements import ELEMENTS
 from einjit.source.module import CALLED, Source, write_source
 from einjit.source.writer import WIDTH, Writer
 
 FOLDER = Path(__file__).parent / "golden"
 LARGE = 50_000  # iterations from which one exact set of operands is enough for the reference
+
+DIFFERENT = ("float32", "float64", "int16")
 
 
 def case(subscripts, *shapes, dtypes="float64", layouts="C"):
@@ -63,14 +68,14 @@ GOLDEN = {
     # Nothing contracted.
     "product": case("i,j->ij", (70,), (6,)),
     "product_two_tile_loops": case("i,j,k->ijk", (5,), (4,), (7,), dtypes="float32"),
-    "product_strips": case("i,i->i", (1500,), (1500,), dtypes="complex128"),
-    "product_tile_and_strips": case("i,j->ij", (3,), (5000,), dtypes="float16"),
-    "product_two_tiles_and_strips": case("i,j,k->ijk", (3,), (4,), (17_000,), dtypes="int8"),
-    "product_joint": case("abcdefghi,ihgfedcba->abcdefghi", (8, 8, *[2] * 7), (*[2] * 7, 8, 8)),
+    "product_strips": case("i,i->i", (2500,), (2500,), dtypes="complex128"),
+    "product_tile_and_strips": case("i,j->ij", (3,), (9000,), dtypes="float16"),
+    "product_two_tiles_and_strips": case("i,j,k->ijk", (3,), (4,), (34_000,), dtypes="int8"),
+    "product_joint": case("abcdefghi,hgfedcbai->abcdefghi", (8, 8, *[2] * 7), (*[2] * 6, 8, 8, 2)),
     "product_scalar": case(",ij->ij", (), (4, 5), dtypes="bool"),
     "product_no_loops": case(",->", (), ()),
     # The sum in a register.
-    "register_sum": case("ij,kj->ik", (70, 600), (3, 600)),
+    "register_sum": case("ij,kj->ik", (70, 600), (3, 600), dtypes="complex128"),
     "register_sum_two_tile_loops": case("ij,kj->ik", (3, 300), (6, 300), dtypes="complex64"),
     "register_sum_exact": case("ij,kj->ik", (5, 7), (6, 7), dtypes="int16"),
     "register_sum_bool": case("ij,j->i", (5, 7), (7,), dtypes="bool"),
@@ -86,8 +91,8 @@ GOLDEN = {
     "strip_sum_exact": case("ij,jk->ik", (5, 7), (7, 6), dtypes="uint8"),
     "strip_sum_bool": case("ij,jk->ik", (5, 7), (7, 6), dtypes="bool"),
     "strip_sum_complex": case("ij,jk->ik", (5, 7), (7, 6), dtypes="complex64"),
-    "strip_sum_strips": case("ij,i->j", (40, 5000), (40,), dtypes="float16"),
-    "strip_sum_tile_and_strips": case("ij,jk->ik", (3, 30), (30, 2100)),
+    "strip_sum_strips": case("ij,i->j", (20, 9000), (20,), dtypes="float16"),
+    "strip_sum_tile_and_strips": case("ij,jk->ik", (3, 20), (20, 4200)),
     "strip_sum_spans": case("ij->j", (1 << 15, 8), dtypes="uint32"),
     "strip_sum_hoisted": case("ij,jk,kl,->il", (5, 6), (6, 7), (7, 8), ()),
     "strip_sum_joint": case("abcdefgh,hgfedcbi->ai", (2,) * 8, (*[2] * 7, 9)),
@@ -97,10 +102,22 @@ GOLDEN = {
     "strip_sum_of_rows_bool": case("ijk->j", (20, 41, 7), dtypes="bool"),
     "strip_sum_of_rows_spans": case("ijk,ik->j", (20, 4, 4000), (20, 4000), dtypes="float32"),
     # Rows taken together.
-    "strip_sum_together": case("ij,i->j", (9, 2100), (9,)),
-    "strip_sum_together_blocks": case("ij,jk->ik", (2, 600), (600, 2050)),
-    "register_sum_together": case("ij,j->i", (67, 2050), (2050,)),
-    "register_sum_together_exact": case("ij,j,i->i", (66, 4100), (4100,), (66,), dtypes="int32"),
+    "strip_sum_together": case("ij,i->j", (9, 4200), (9,)),
+    "strip_sum_together_blocks": case("ij,jk->ik", (2, 600), (600, 4100)),
+    "register_sum_together": case("ij,j->i", (67, 4100), (4100,)),
+    "register_sum_together_exact": case("ij,j,i->i", (66, 8200), (8200,), (66,), dtypes="int32"),
+    # A few rows with many.
+    "dots": case("ij,kj->ik", (3, 300), (41, 300), dtypes="float32"),
+    "dots_blocks": case("ij,kj->ki", (9, 2200), (2, 2200)),
+    "dots_exact": case("btkgd,bskd->bkgts", (2, 1, 3, 5, 70), (2, 9, 3, 70), dtypes="int16"),
+    # Tiles in the cache.
+    "tiled": case("ij,ji->ij", (70, 40), (40, 70), dtypes="float32"),
+    "tiled_mixed": case("ijk,kji,j->ijk", (3, 30, 20), (20, 30, 3), (30,), dtypes=DIFFERENT),
+    "tiled_sum": case("kij,kji->ij", (300, 20, 30), (300, 30, 20)),
+    "tiled_sum_across": case("ij,ji->i", (30, 300), (300, 30), dtypes="complex64"),
+    "tiled_streams": case("ij,ji->ij", (70, 64), (64, 70)),
+    "copy": case("ij->ji", (70, 40), dtypes="float32"),
+    "copy_of_rows": case("ijk->jik", (7, 6, 40), dtypes="int8"),
     # Tiny sums.
     "unrolled": case("bij,bjk->bik", (70, 3, 3), (70, 3, 3), dtypes="float32"),
     "unrolled_held": case("ij,bj->bi", (3, 3), (90, 3)),
@@ -123,7 +140,13 @@ PARTS = {
 }
 """What packed contractions share, for a CPU that this one need not be."""
 
-SMALL = {"caches": (2 << 10, 16 << 10), "vector_bytes": 32, "vector_registers": 16, "cores": 2}
+SMALL = {
+    "caches": (2 << 10, 16 << 10),
+    "last_cache": 64 << 10,
+    "vector_bytes": 32,
+    "vector_registers": 16,
+    "cores": 2,
+}
 """A CPU whose caches hold little: small operands are packed, in several boxes."""
 
 
@@ -136,7 +159,10 @@ def _plan_of(case, optimize):
     operands = [as_plain(operand) for operand in case.operands(1)]
     equation = parse(case.subscripts, [operand.ndim for operand in operands])
     dtype = np.result_type(*operands).name
-    return make_plan(equation, list(map(Layout.of, operands)), dtype, optimize=optimize)
+    order = "C" if len(operands) == 1 else "K"  # else the result may be a view
+    return make_plan(
+        equation, list(map(Layout.of, operands)), dtype, order=order, optimize=optimize
+    )
 
 
 def nests(plan):
@@ -242,10 +268,17 @@ def test_golden_nests_cover_every_part():
         (nest.kind, nest.span == nest.loops - 1) for nest in found.values() if nest.span is not None
     }
     assert spans == {("register_sum", True), ("register_sum", False), ("strip_sum", False)}
+    tiled = [nest for nest in found.values() if isinstance(nest, Tiled)]
+    assert {nest.streams for nest in tiled} == {True, False}
+    assert {(bool(nest.contracted), nest.across in nest.contracted) for nest in tiled} == {
+        (False, False),
+        (True, False),
+        (True, True),
+    }
     joint = {nest.kind for nest in found.values() if "jointly" in write_source(nest).text}
     assert len(joint) == 3
     exact = {(nest.kind, ELEMENTS[nest.compute].exact) for nest in found.values()}
-    assert len(exact) == 6
+    assert len(exact) == 10
     assert {nest.compute for nest in found.values()} >= {"bool", "float32", "complex64", "int8"}
 
 
@@ -368,8 +401,8 @@ def test_any_text_is_python(random_sources):
 
 
 NAMES = re.compile(
-    r"""n_[a-z]\d* | [A-Z]\d*_([a-z]\d*|tile|held) | at_[A-Z]\d* | hoisted_\d+(_\d)? | [a-z]\d*
-    | [A-Z]\d* | (box|boxes|block|e|flat)_[a-z]""",
+    r"""n_[a-z]\d* | [A-Z]\d*_([a-z]\d*|tile|held|turned) | at_[A-Z]\d*(_\d)? | hoisted_\d+(_\d)?
+    | [a-z]\d*(_\d)? | [A-Z]\d* | (box|boxes|block|e|flat|part|parts)_[a-z]""",
     re.VERBOSE,
 )
 WORDS = {
@@ -388,6 +421,7 @@ WORDS = {
         "end",
         "product",
     ),
+    *("box", "element", "length", "made", "sums"),
     *("macrokernel", "move", "arena", "boxes", "blocks", "tiles_m", "per_tile"),
     *("m_first", "m_last", "m_box", "a_box", "b_box", "c_box", "to_b", "to_c"),
     *("width", "depth", "height", "b_k", "c_m", "a_m", "a_k", "at_a", "at_b", "at_c"),
@@ -506,9 +540,15 @@ def test_texts_mean_what_the_reference_says(monkeypatch):
             if rng.random() < 0.8:
                 low = {"LONG_SUM": 9, "TILES": 4, "FEW_TILES": 5, "SPANS": 3}
                 for name, limit in low.items():
-                    patch.setattr(lowering, name, limit)
+                    for module in (lowering, nesting):
+                        if hasattr(module, name):
+                            patch.setattr(module, name, limit)
+                patch.setattr(tiling, "LEAST", 0)
+                patch.setattr(tiling, "last_cache", lambda: 0)
+                patch.setattr(dots, "LONG_ROW", rng.choice((0, 4)))
                 patch.setattr(nest_plan, "STRIP", 48)
-                patch.setattr(nest_writer, "BLOCK", rng.choice((2, 3)))
+                for writer in (nest_writer, tiled_writer, dots_writer):
+                    patch.setattr(writer, "BLOCK", rng.choice((2, 3)))
                 patch.setattr(planning, "EARLY", 6)
                 patch.setattr(planning, "CAST_FIRST", rng.choice((0, 5)))
                 patch.setattr(paths, "STEP", rng.choice((0, 50)))
@@ -533,7 +573,42 @@ def test_texts_mean_what_the_reference_says(monkeypatch):
             assert result.tobytes() == expected.tobytes(), drawn
             for nest in nests(plan):
                 kinds.update([nest.kind, nest.strip * "strip", "span" * (nest.span is not None)])
-    assert min(kinds.values()) > 50
+    seldom = {"tiled", "dots"}  # asked for below
+    assert min(number for kind, number in kinds.items() if kind not in seldom) > 40
+
+
+ASKED_FOR = {
+    "tiled": ("ij,ji->ij", "kij,kji->ij", "ij,ji->i", "kij,ji,k->ij", "ij,kji->k", "abc,cba->ba"),
+    "dots": ("ij,kj->ik", "ij,kj->ki", "bgd,bsd->bgs", "bsd,bgd->bgs", "gd,sbd->bgs"),
+    "copy": ("ij->ji", "ijk->kji", "ijk->jik", "abcd->dbca", "iij->ji"),
+}
+
+
+@pytest.mark.parametrize("kind", ASKED_FOR)
+def test_texts_of_tiles_and_rows_mean_what_the_reference_says(kind, monkeypatch):
+    """Of every extent up to some more than a block's or a vector's, in all types, few in a tile."""
+    monkeypatch.setattr(tiling, "LEAST", 0)
+    monkeypatch.setattr(dots, "LONG_ROW", 1)
+    rng, seen = Random(37), 0
+    for number in range(90):
+        monkeypatch.setattr(tiling, "last_cache", lambda large=number % 2: large << 40)
+        for writer in (tiled_writer, dots_writer):
+            monkeypatch.setattr(writer, "BLOCK", rng.choice((1, 2, 256)))
+        subscripts = rng.choice(ASKED_FOR[kind])
+        extents = {letter: rng.choice((1, 2, 3, 5, 17, 21)) for letter in "abcdghijks"}
+        terms = subscripts.split("->")[0].split(",")
+        shapes = [tuple(extents[letter] for letter in term) for term in terms]
+        types = [name for name in ELEMENTS if name != "float16"]
+        drawn = case(subscripts, *shapes, dtypes=rng.choice(types))
+        operands = list(map(as_plain, drawn.operands(1)))
+        expected = reference.einsum(subscripts, *operands)
+        with blocked_for(vector_bytes=rng.choice((16, 32, 64))):
+            plan = _plan_of(drawn, False)
+            with np.errstate(over="ignore"):  # integers wrap
+                result = carry_out(plan, operands, None, rng)
+        assert result.tobytes() == expected.tobytes(), drawn
+        seen += sum(nest.kind == kind for nest in nests(plan))
+    assert seen > 10
 
 
 def random_batch(rng):

@@ -59,10 +59,11 @@ EQUATIONS = [
     ("ij,jk->ik", operand(190, 180, dtype="i2"), operand(180, 700, dtype="i2")),
     ("ji,jk->ik", operand(80, 90), operand(80, 300)),
     ("bij,bjk->bik", operand(90, 40, 40), operand(90, 40, 40)),
+    ("bij,bjk->bik", operand(50, 40, 60, dtype="f2"), operand(50, 60, 90, dtype="f2")),
     ("ijk->ik", operand(60, 90, 100)),
     ("ij,i->j", operand(200, 4500), operand(200)),
     ("ij,i->j", operand(40, 70_000), operand(40)),
-    ("ij,jk->ik", operand(3, 80), operand(80, 20_000)),
+    ("ij,jk->ik", operand(3, 80), operand(80, 60_000)),
     ("ijk,jk->ij", operand(9, 40, 3000), operand(40, 3000)),
     ("ij,i->j", operand(200, 4500, dtype="i8"), operand(200, dtype="i8")),
     ("ijk,jk->ik", operand(60, 90, 100), operand(90, 100)),
@@ -78,6 +79,12 @@ EQUATIONS = [
     ("kab,kcd->acbd", operand(60, 30, 40), operand(60, 40, 5)),
     ("ijb,jkb->ikb", operand(70, 60, 9), operand(60, 80, 9)),
     ("bgfd,caeg->fedcba", operand(9, 12, 11, 9), operand(10, 11, 12, 12)),
+    # a few rows with many
+    ("ij,kj->ik", operand(4, 900), operand(3000, 900)),
+    ("btkgd,bskd->bkgts", operand(2, 1, 3, 4, 64, dtype="f4"), operand(2, 3000, 3, 64, dtype="f4")),
+    # tiles
+    ("kij,kji->ij", operand(40, 200, 150), operand(40, 150, 200)),
+    ("ij,ji->i", operand(600, 900, dtype="c8"), operand(900, 600, dtype="c8")),
     # tiny sums, long batches
     ("bij,bjk->bik", operand(90_000, 3, 3), operand(90_000, 3, 3)),
     ("bij,bj->bi", operand(90_000, 4, 4, dtype="f4"), operand(90_000, 4, dtype="f4")),
@@ -133,7 +140,7 @@ def plan_of(subscripts, *operands):
 def test_the_equations_have_every_kind_of_lowering():
     plans = [plan_of(*call) for call in EQUATIONS]
     lowered = [step.lowered for plan in plans for step in plan.steps]
-    assert {one.name for one in lowered} == {row.name for row in LOWERINGS}
+    assert {one.name for one in lowered} == {row.name for row in LOWERINGS} - {"cast"}
     parallel = [one for one in lowered if one.is_parallel]
     packed = {one.nest.direct for one in parallel if one.name == "packed"}
     assert packed == {True, False}  # C in place, and by way of a box

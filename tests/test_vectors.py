@@ -69,6 +69,10 @@ CALLS = {
         for v in (1, 2, 3)
     },
     "transpose": "transpose(X, a, b, Y, c, d, {lanes})",
+    "transpose_first": "transpose_first(X, a, b, Y, c, d, e, f, {lanes})",
+    "stream": "stream(Y, a, X, b, c, {lanes})",
+    "settle": "settle()",
+    "row_sums": "row_sums(X, Y, (a, b), Z, (c, d), e, f, g, {lanes})",
     **{
         (rows, v): f"update(product(Y, a, b, c, Z, d, e, f, {rows}, {v}, {{lanes}}), X, g, h, i, j)"
         for rows, v in TILES
@@ -168,6 +172,37 @@ def test_transpose(dtype):
     check("transpose", dtype, x, x.copy(), y, 0, lanes, 0, lanes)
 
 
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_transpose_of_a_part(dtype):
+    """What the part gives is what its meaning gives; all of a block is what `transpose` gives."""
+    lanes = Probe(dtype).lanes
+    x, y = (bits(dtype, (lanes + 3) * lanes, seed) for seed in (3, 4))
+    words = 2, lanes + 2, 1, lanes + 1
+    whole = carry_out(compiled(dtype), "transpose", x.copy(), y, y, *words)
+    for rows, columns in product((1, lanes // 2, lanes - 1, lanes, lanes + 5), repeat=2):
+        part = np.full(x.shape, False)
+        for i, j in product(range(min(rows, lanes)), range(min(columns, lanes))):
+            part[2 + j * (lanes + 2) + i] = True
+        if part.any():
+            words_of_part = *words, rows, columns
+            found = carry_out(compiled(dtype), "transpose_first", x.copy(), y, y, *words_of_part)
+            expected = carry_out(plain(dtype), "transpose_first", x.copy(), y, y, *words_of_part)
+            assert_same(found[part], expected[part])
+            if min(rows, columns) >= lanes:
+                assert_same(found, whole)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_stream(dtype):
+    """From and to any place within a cache line, so many elements and none before or behind."""
+    lanes = Probe(dtype).lanes
+    x, y = (bits(dtype, 8 * lanes + 3, seed) for seed in (1, 2))
+    for a, b in product((0, 3), (*range(0, 2 * lanes, 1 + lanes // 5), 2 * lanes)):
+        for n in {0, 1, lanes - 1, lanes, lanes + 1, 2 * lanes - b % lanes, 5 * lanes + 1}:
+            check("stream", dtype, x, y, y, a, b, n)
+    check("settle", dtype, x, y, y)
+
+
 @pytest.mark.parametrize("dtype", ["float64", "int8"])
 def test_prefetch_asks_and_never_fails(dtype):
     x = bits(dtype, 9, 5)
@@ -251,6 +286,16 @@ def fused(terms, dtype):
     )
 
 
+@pytest.mark.parametrize("dtype", [dtype for dtype in DTYPES if not dtype.startswith("c")])
+def test_row_sums(dtype):
+    """Of whole vectors and of what is left; exact sums, so that their order does not matter."""
+    lanes = Probe(dtype).lanes
+    size = 6 * lanes + 20
+    x, y, z = (small(dtype, size, seed) for seed in (1, 2, 3))
+    for n, add in product((0, 1, lanes - 1, lanes, lanes + 1, 5 * lanes, 5 * lanes + 3), (0, 1)):
+        check("row_sums", dtype, x, y, z, 0, 7, lanes, 3, n, 1 << 40, add)
+
+
 # --- what lies behind
 
 
@@ -263,6 +308,20 @@ def drill():
             x, y = (fenced(bits(dtype, count, seed), "behind") for seed in (1, 2))
             carry_out(compiled(dtype), ("first", v), x, y, y, 0, 0, n)
             assert x.tobytes() == y.tobytes()
+        for n in range(1, 3 * lanes):
+            x, y = (fenced(bits(dtype, n, seed), "behind") for seed in (1, 2))
+            carry_out(compiled(dtype), "stream", x, y, y, 0, 0, n)
+            assert x.tobytes() == y.tobytes()
+        for rows, columns in product((1, lanes // 2 + 1, lanes), repeat=2):
+            y = fenced(bits(dtype, (rows - 1) * (lanes + 1) + columns, 3), "behind")
+            x = bits(dtype, lanes * lanes, 4)
+            words = (0, lanes, 0, lanes + 1, rows, columns)
+            carry_out(compiled(dtype), "transpose_first", x, y, y, *words)
+        for n in range(3 * lanes) if np.dtype(dtype).kind != "c" else ():
+            y, z = (fenced(small(dtype, n, seed), "behind") for seed in (1, 2))
+            x = np.zeros(4, dtype)
+            carry_out(compiled(dtype), "row_sums", x, y, z, 0, 0, 0, 0, n, 1 << 40, 0)
+            assert (x == np.sum(y * z, dtype=dtype)).all()
         for (rows, v), n, add in product(TILES, range(1, lanes + 1), (0, 1)):
             count = (v - 1) * lanes + n
             wide = v * lanes

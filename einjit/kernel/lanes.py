@@ -12,6 +12,12 @@ from numba.core.datamodel import models
 from numba.extending import register_model
 
 WORD = ir.IntType(64)
+
+NEAR = 2
+"""How near prefetched lines are kept, as LLVM counts: 3 is every cache, 2 from the L2 cache on."""
+
+PIECE = 16
+"""Bytes within which shuffles are fast on every CPU."""
 INDEX = ir.IntType(32)
 
 Builder = Any
@@ -97,6 +103,25 @@ def vector_at(builder: Builder, tile: Tile, place: Value, number: int) -> Value:
     return builder.bitcast(place, tile.vector.as_pointer())
 
 
+def row_at(builder: Builder, place: Value, number: int, stride: Value) -> Value:
+    """The address of a row of this number, rows being `stride` elements apart."""
+    return builder.gep(place, [builder.mul(ir.Constant(WORD, number), stride)])
+
+
+def least(builder: Builder, one: Value, two: Value) -> Value:
+    """The smaller of two words."""
+    return builder.select(builder.icmp_signed("<", one, two), one, two)
+
+
+def ask_for(builder: Builder, place: Value) -> None:
+    """Prefetch the cache line of an address."""
+    byte = ir.IntType(8).as_pointer()
+    kind = ir.FunctionType(ir.VoidType(), [byte, INDEX, INDEX, INDEX])
+    function = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
+    options = [ir.Constant(INDEX, value) for value in (0, NEAR, 1)]  # read, where to, data
+    builder.call(function, [builder.bitcast(place, byte), *options])
+
+
 def load_vector(
     builder: Builder, tile: Tile, place: Value, number: int, mask: Value | None = None
 ) -> Value:
@@ -178,6 +203,33 @@ def add(builder: Builder, one: Value, two: Value) -> Value:
     return builder.fadd(one, two) if _is_float(one) else builder.add(one, two)
 
 
+def summed(builder: Builder, vectors: list[Value]) -> list[Value]:
+    """The sums of the lanes of each of these vectors, side by side in vectors.
+
+    Pairs of vectors become one: even lanes plus odd ones, of one vector in the first half, of the
+    other in the second. So all sums take as many additions as there are vectors.
+    """
+    lanes = vectors[0].type.count
+    width = lanes  # of what is left of each sum
+    while width > 1:
+        if len(vectors) > 1 and lanes == vectors[0].type.count:
+            pairs = list(zip(vectors[::2], vectors[1::2], strict=True))
+            size = 2 * lanes
+        else:  # more lanes than sums
+            pairs = [(vector, vector) for vector in vectors]
+            size = vectors[0].type.count
+        vectors = [
+            add(
+                builder,
+                _shuffled(builder, one, two, list(range(0, size, 2))),
+                _shuffled(builder, one, two, list(range(1, size, 2))),
+            )
+            for one, two in pairs
+        ]
+        width //= 2
+    return vectors
+
+
 def multiply_add(builder: Builder, one: Value, two: Value, total: Value) -> Value:
     """Product and sum of vectors, floats rounded once; integers wrap around."""
     if _is_float(one):
@@ -191,24 +243,59 @@ def multiply_add(builder: Builder, one: Value, two: Value, total: Value) -> Valu
 
 
 def transposed(builder: Builder, rows: list[Value], tile: Tile) -> list[Value]:
-    """The rows of the transposed block: in each round, halves of growing size change places."""
-    width = 1
-    while width < tile.lanes:
-        low, high = [], []
-        for i in range(tile.lanes):
-            turn = (i // width) % 2
-            low.append(i - width + tile.lanes if turn else i)
-            high.append(i + tile.lanes if turn else i + width)
-        low, high = (
-            [i * tile.parts + part for i in lanes for part in range(tile.parts)]
-            for lanes in (low, high)
+    """The rows of the transposed block.
+
+    Every round takes pairs of vectors to pairs of vectors: first, within the 16 bytes that
+    shuffles are fast in, by interleaving; then whole pieces of 16 bytes, even ones apart from odd.
+    """
+    lanes = tile.lanes
+    piece = min(lanes, max(1, PIECE // (tile.align * tile.parts)))
+
+    def shuffled(one: Value, two: Value, order: list[int]) -> Value:
+        parts = range(tile.parts)
+        return _shuffled(
+            builder, one, two, [i * tile.parts + part for i in order for part in parts]
         )
-        made = list(rows)
-        for i in range(tile.lanes):
-            if not i & width:
-                one, two = rows[i], rows[i | width]
-                made[i] = _shuffled(builder, one, two, low)
-                made[i | width] = _shuffled(builder, one, two, high)
-        rows = made
-        width *= 2
-    return rows
+
+    def halves(width: int, half: int) -> list[int]:
+        """Of each piece one half: blocks of `width` elements, by turns of either vector."""
+        blocks = range(half * piece // 2, (half + 1) * piece // 2, width)
+        return [
+            start + block + which * lanes + i
+            for start in range(0, lanes, piece)
+            for block in blocks
+            for which in (0, 1)
+            for i in range(width)
+        ]
+
+    def every_other(first: int) -> list[int]:
+        """Every other piece of one vector, and of the other."""
+        starts = range(first * piece, 2 * lanes, 2 * piece)
+        return [start + i for start in starts for i in range(piece)]
+
+    def paired(vectors: list[list[Value]], low: list[int], high: list[int], stride: int) -> Any:
+        """Pairs of each list's vectors; what the high order gives is `stride` lists behind."""
+        made: list[list[Value]] = [[] for _ in range(2 * len(vectors))]
+        for i, row in enumerate(vectors):
+            at = (i, i + stride) if stride else (2 * i, 2 * i + 1)
+            for one, two in zip(row[::2], row[1::2], strict=True):
+                made[at[0]].append(shuffled(one, two, low))
+                made[at[1]].append(shuffled(one, two, high))
+        return made
+
+    columns: list[Value] = [None] * lanes
+    grouped = []
+    for start in range(0, lanes, piece):
+        vectors, width = [rows[start : start + piece]], 1
+        while width < piece:
+            vectors = paired(vectors, halves(width, 0), halves(width, 1), 0)
+            width *= 2
+        grouped.append([vector for (vector,) in vectors])
+    for k, group in enumerate(zip(*grouped, strict=True)):
+        vectors, stride = [list(group)], 1
+        while stride * piece < lanes:
+            vectors = paired(vectors, every_other(0), every_other(1), stride)
+            stride *= 2
+        for j, (vector,) in enumerate(vectors):
+            columns[j * piece + k] = vector
+    return columns

@@ -5,6 +5,7 @@ the instructions are tested against. A tile is an array of rows × vectors × la
 """
 
 import ctypes
+import itertools
 import mmap
 import operator
 from collections.abc import Callable, Sequence
@@ -134,6 +135,24 @@ def product(
     return total
 
 
+def row_sums(
+    sums: Any,
+    one: Memory,
+    rows: Sequence[int],
+    two: Memory,
+    others: Sequence[int],
+    n: int,
+    ahead: int,
+    accumulate: int,
+    lanes: int,
+) -> None:
+    """The sums of products of rows, of each of one with each of the other."""
+    for i, (a, b) in enumerate(itertools.product(rows, others)):
+        terms = [one[a + k] * two[b + k] for k in range(n)]
+        total = np.sum(np.array(terms, two.kind), dtype=two.kind)
+        sums[i] = sums[i] + total if accumulate else total
+
+
 def update(tile: Any, place: Memory, at: int, stride: int, last: int, accumulate: int) -> None:
     """Write the rows of a tile, or add them; of the last vectors only `last` elements."""
     for r, row in enumerate(tile.reshape(len(tile), -1)):
@@ -167,6 +186,33 @@ def transpose(
             to[at + j * to_stride + i] = block[i][j]
 
 
+def transpose_first(
+    to: Memory,
+    at: int,
+    to_stride: int,
+    source: Memory,
+    from_: int,
+    stride: int,
+    rows: int,
+    columns: int,
+    lanes: int,
+) -> None:
+    """The same of a block that is cut off behind so many rows and columns."""
+    for i in range(min(rows, lanes)):
+        for j in range(min(columns, lanes)):
+            to[at + j * to_stride + i] = source[from_ + i * stride + j]
+
+
+def stream(source: Memory, from_: int, place: Memory, at: int, n: int, lanes: int) -> None:
+    """Copy `n` elements."""
+    for i in range(n):
+        place[at + i] = source[from_ + i]
+
+
+def settle() -> None:
+    """Nothing that a program sees."""
+
+
 def _width(tile: Any, last: int) -> int:
     """Elements of a row whose last vector has only so many."""
     _, vectors, lanes = tile.shape
@@ -178,7 +224,8 @@ MEANINGS: dict[str, Any] = {
         function.__name__: function
         for function in (
             *(scratch, widen, narrow, place, parts, row_of, take, give),
-            *(load, load_first, product, update, prefetch, store, store_first, transpose),
+            *(load, load_first, product, update, prefetch, store, store_first),
+            *(transpose, transpose_first, stream, settle, row_sums),
         )
     },
     "pointer": Memory,

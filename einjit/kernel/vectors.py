@@ -3,6 +3,7 @@
 Generated source names tiles like any variable; LLVM keeps every vector of them in a register.
 """
 
+import itertools
 from typing import Any
 
 from llvmlite import ir
@@ -16,20 +17,24 @@ from einjit.kernel.lanes import (
     Tile,
     Value,
     add,
+    ask_for,
     joined,
+    least,
     load_vector,
     mask_of,
     multiply_add,
     over_rows,
     part_of,
+    row_at,
     splat,
     store_rows,
+    summed,
     transposed,
     vector_at,
 )
 
-NEAR = 3
-"""How near prefetched lines are kept, as LLVM counts: 3 is every cache, 2 from the L2 cache on."""
+LINE = 64
+"""Bytes of a cache line."""
 
 
 @intrinsic(prefer_literal=True)
@@ -130,6 +135,67 @@ def product(
     return tile(one, *words, two, *words[:2], types.intp, rows, vectors, lanes), emit
 
 
+@intrinsic(prefer_literal=True)
+def row_sums(
+    typingctx: Any,
+    sums: Any,
+    one: Any,
+    rows: Any,
+    two: Any,
+    others: Any,
+    n: Any,
+    ahead: Any,
+    accumulate: Any,
+    lanes: Any,
+) -> Any:
+    """The sums over k < n of `one[a + k] * two[b + k]`, for each a of the tuple `rows` and each b
+    of `others`: to `sums`, or added to those with `accumulate`. What lies `ahead` of the rows is
+    asked for."""
+    tile = Tile(two.dtype, lanes.literal_value, 1, 1)
+    counts = len(rows), len(others)
+
+    def emit(context: Any, builder: Builder, signature: Any, args: Any) -> Value:
+        sums, one, rows, two, others, n, ahead, accumulate = args[:8]
+        places = [
+            [builder.gep(base, [at]) for at in cgutils.unpack_tuple(builder, where, count)]
+            for base, where, count in zip((one, two), (rows, others), counts, strict=True)
+        ]
+        zero, step = ir.Constant(WORD, 0), ir.Constant(WORD, tile.lanes)
+        end = builder.sub(n, builder.urem(n, step))
+        totals = [
+            cgutils.alloca_once_value(builder, ir.Constant(tile.vector, None))
+            for _ in range(counts[0] * counts[1])
+        ]
+
+        def add_products(k: Value, mask: Value | None) -> None:
+            loaded = [
+                [load_vector(builder, tile, builder.gep(p, [k]), 0, mask) for p in group]
+                for group in places
+            ]
+            for total, (x, y) in zip(totals, itertools.product(*loaded), strict=True):
+                builder.store(multiply_add(builder, x, y, builder.load(total)), total)
+
+        with cgutils.for_range_slice(builder, zero, end, step) as (k, _):
+            for place in places[0]:
+                ask_for(builder, builder.gep(place, [builder.add(k, ahead)]))
+            add_products(k, None)
+        with builder.if_then(builder.icmp_signed("<", end, n)):
+            add_products(end, mask_of(builder, tile, builder.sub(n, end)))
+        added = summed(builder, [builder.load(total) for total in totals])
+        for number, vector in enumerate(added):
+            first = ir.Constant(WORD, number * vector.type.count)
+            where = builder.bitcast(builder.gep(sums, [first]), vector.type.as_pointer())
+            old = builder.load(where, align=tile.align)
+            more = builder.icmp_signed("!=", accumulate, zero)
+            old = builder.select(more, old, ir.Constant(vector.type, None))
+            builder.store(add(builder, vector, old), where, align=tile.align)
+        return context.get_dummy_value()
+
+    words = types.UniTuple(types.intp, counts[0]), types.UniTuple(types.intp, counts[1])
+    sizes = (types.intp,) * 3
+    return types.void(sums, one, words[0], two, words[1], *sizes, lanes), emit
+
+
 @intrinsic
 def update(
     typingctx: Any, tile: Any, place: Any, at: Any, stride: Any, last: Any, accumulate: Any
@@ -163,12 +229,7 @@ def prefetch(typingctx: Any, place: Any, at: Any) -> Any:
     """Ask for the cache line of `place[at]`, which will be read soon."""
 
     def emit(context: Any, builder: Builder, signature: Any, args: Any) -> Value:
-        byte = ir.IntType(8).as_pointer()
-        kind = ir.FunctionType(ir.VoidType(), [byte, INDEX, INDEX, INDEX])
-        function = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
-        options = [ir.Constant(INDEX, value) for value in (0, NEAR, 1)]  # read, where to, data
-        address = builder.bitcast(builder.gep(args[0], [args[1]]), byte)
-        builder.call(function, [address, *options])
+        ask_for(builder, builder.gep(args[0], [args[1]]))
         return context.get_dummy_value()
 
     return types.void(place, types.intp), emit
@@ -197,6 +258,59 @@ def store_first(typingctx: Any, tile: Any, place: Any, at: Any, n: Any) -> Any:
 
 
 @intrinsic(prefer_literal=True)
+def stream(typingctx: Any, source: Any, from_: Any, place: Any, at: Any, n: Any, lanes: Any) -> Any:
+    """Copy `n` elements to where they will not be read soon: whole cache lines of memory are
+    written past the caches, what lies before and behind them as usual. `settle` ends it."""
+    tile = Tile(place.dtype, lanes.literal_value, 1, 1)
+
+    def emit(context: Any, builder: Builder, signature: Any, args: Any) -> Value:
+        source, from_, place, at, n, _ = args
+        read, written = builder.gep(source, [from_]), builder.gep(place, [at])
+        step, zero = ir.Constant(WORD, tile.lanes), ir.Constant(WORD, 0)
+        size = context.get_abi_sizeof(context.get_value_type(place_type.dtype))
+        behind = builder.and_(
+            builder.neg(builder.ptrtoint(written, WORD)), ir.Constant(WORD, LINE - 1)
+        )
+        before = least(builder, builder.udiv(behind, ir.Constant(WORD, size)), n)
+
+        def copy(first: Value, number: Value) -> None:
+            """Fewer elements than a vector has."""
+            mask = mask_of(builder, tile, number)
+            vector = load_vector(builder, tile, builder.gep(read, [first]), 0, mask)
+            row = ir.Constant(context.get_value_type(tile), ir.Undefined)
+            row = builder.insert_value(row, vector, 0)
+            store_rows(builder, tile, [row, written, first], mask)
+
+        with cgutils.for_range_slice(builder, zero, before, step) as (first, _):
+            copy(first, builder.sub(before, first))
+        whole = builder.sub(builder.sub(n, before), builder.urem(builder.sub(n, before), step))
+        end = builder.add(before, whole)
+        with cgutils.for_range_slice(builder, before, end, step) as (first, _):
+            vector = load_vector(builder, tile, builder.gep(read, [first]), 0)
+            where = vector_at(builder, tile, builder.gep(written, [first]), 0)
+            line = builder.store(vector, where, align=tile.lanes * size)
+            past = builder.module.add_metadata([ir.Constant(INDEX, 1)])
+            line.set_metadata("nontemporal", past)
+        with builder.if_then(builder.icmp_signed("<", end, n)):
+            copy(end, builder.sub(n, end))
+        return context.get_dummy_value()
+
+    place_type = place
+    return types.void(source, types.intp, place, types.intp, types.intp, lanes), emit
+
+
+@intrinsic
+def settle(typingctx: Any) -> Any:
+    """Wait until what was streamed is where other threads see it."""
+
+    def emit(context: Any, builder: Builder, signature: Any, args: Any) -> Value:
+        builder.fence("seq_cst")
+        return context.get_dummy_value()
+
+    return types.void(), emit
+
+
+@intrinsic(prefer_literal=True)
 def transpose(
     typingctx: Any,
     to: Any,
@@ -214,17 +328,71 @@ def transpose(
     def emit(context: Any, builder: Builder, signature: Any, args: Any) -> Value:
         target, at, to_stride, source, from_, stride, _ = args
         place = builder.gep(source, [from_])
-        rows = []
-        for i in range(tile.lanes):
-            rows.append(load_vector(builder, tile, place, 0))
-            if i + 1 < tile.lanes:
-                place = builder.gep(place, [stride])
+        rows = [
+            load_vector(builder, tile, row_at(builder, place, i, stride), 0)
+            for i in range(tile.lanes)
+        ]
         place = builder.gep(target, [at])
         for i, row in enumerate(transposed(builder, rows, tile)):
-            builder.store(row, vector_at(builder, tile, place, 0), align=tile.align)
-            if i + 1 < tile.lanes:
-                place = builder.gep(place, [to_stride])
+            where = vector_at(builder, tile, row_at(builder, place, i, to_stride), 0)
+            builder.store(row, where, align=tile.align)
         return context.get_dummy_value()
 
     words = (types.intp, types.intp)
     return types.void(to, *words, source, *words, lanes), emit
+
+
+@intrinsic(prefer_literal=True)
+def transpose_first(
+    typingctx: Any,
+    to: Any,
+    at: Any,
+    to_stride: Any,
+    source: Any,
+    from_: Any,
+    stride: Any,
+    rows: Any,
+    columns: Any,
+    lanes: Any,
+) -> Any:
+    """The same where the source has only the first `rows` and `columns` of the block, or all of it:
+    nothing behind them is read, and what is written for them is anything."""
+    tile = Tile(to.dtype, lanes.literal_value, lanes.literal_value, 1)
+
+    def emit(context: Any, builder: Builder, signature: Any, args: Any) -> Value:
+        target, at, to_stride, source, from_, stride, n_rows, n_columns, _ = args
+        place = builder.gep(source, [from_])
+        limit = ir.Constant(WORD, tile.lanes)
+        whole = builder.and_(
+            builder.icmp_signed(">=", n_rows, limit), builder.icmp_signed(">=", n_columns, limit)
+        )
+        mask = mask_of(builder, tile, n_columns)
+        last = builder.sub(least(builder, n_rows, limit), ir.Constant(WORD, 1))
+        with builder.if_else(whole) as (then, otherwise):
+            with then:
+                full = [
+                    load_vector(builder, tile, row_at(builder, place, i, stride), 0)
+                    for i in range(tile.lanes)
+                ]
+                then_block = builder.block
+            with otherwise:
+                part = []
+                for i in range(tile.lanes):
+                    row = least(builder, ir.Constant(WORD, i), last)
+                    first = builder.gep(place, [builder.mul(row, stride)])
+                    part.append(load_vector(builder, tile, first, 0, mask))
+                otherwise_block = builder.block
+        read = []
+        for one, two in zip(full, part, strict=True):
+            phi = builder.phi(tile.vector)
+            phi.add_incoming(one, then_block)
+            phi.add_incoming(two, otherwise_block)
+            read.append(phi)
+        place = builder.gep(target, [at])
+        for i, row in enumerate(transposed(builder, read, tile)):
+            where = vector_at(builder, tile, row_at(builder, place, i, to_stride), 0)
+            builder.store(row, where, align=tile.align)
+        return context.get_dummy_value()
+
+    words = (types.intp, types.intp)
+    return types.void(to, *words, source, *words, *words, lanes), emit

@@ -14,7 +14,7 @@ import numpy as np
 
 from einjit.plan.indices import Loops
 from einjit.plan.packed import LINE, MOST_TERMS, SCRATCH, Macrokernel, Move, Packed
-from einjit.target import caches, cores, vector_bytes, vector_registers
+from einjit.target import caches, cores, last_cache, vector_bytes, vector_registers
 
 COPY_TIME = 6
 """What packing an element costs, in multiplications and additions of a lane."""
@@ -129,7 +129,7 @@ class _Blocking:
         self.h = tuple(sorted(groups.h, key=lambda i: -abs(self.c[i])))
         self.m, self.n, self.k = groups.m, groups.n, groups.k
         self.rows = self.units[0] not in self.m
-        self.m = self._last(self.m, self.units[0], self.c)
+        self.m = self._last(self.m, self._row_loop(), self.c)
         self.k = self._last(self.k, *self._first_of(self.k), self.a)
         if span:  # the loop that is cut comes first
             self.k = (span.loop, *(i for i in self.k if i != span.loop))
@@ -146,6 +146,15 @@ class _Blocking:
     ) -> tuple[int, ...]:
         """A group in the order it is flattened, large strides first and one loop last."""
         return tuple(sorted(group, key=lambda i: (i == last, -abs(strides[i]))))
+
+    def _row_loop(self) -> int:
+        """The loop that a register tile's rows run along: A's unit stride or C's shortest, unless
+        that is too short for a tile."""
+        unit = self.units[0]
+        nearest = unit if unit in self.m else min(self.m, key=lambda i: abs(self.c[i]))
+        if self.extents[nearest] >= self.kernel.rows:
+            return nearest
+        return max(self.m, key=lambda i: (self.extents[i], i == nearest))
 
     def _lane_loop(self) -> int | None:
         """The loop that lanes run along: C's unit stride or, where turning C round is less work
@@ -198,8 +207,9 @@ class _Blocking:
             for share in dict.fromkeys(-(-of_m // n) for n in range(1, 4 * busy + 1)):
                 per_tile = share if several else 1
                 tiles = others * -(-of_m // per_tile)
+                of_a_core = self._volume(self.m) * others / busy  # rows, were all work shared
                 rows = min(height * per_tile, self._volume(self.m))
-                cost = -(-tiles // busy) * busy / tiles + busy / (16 * tiles)
+                cost = -(-tiles // busy) * rows / of_a_core + busy / (16 * tiles)
                 cost *= 1 + packed.pack_b * COPY_TIME / rows + COPY_TIME / width
                 if best is None or cost < best[0]:
                     best = cost, box, per_tile, tiles
@@ -260,12 +270,15 @@ class _Blocking:
         return box
 
     def _even(self, extent: int, most: int, step: int) -> int:
-        """The largest part of at most `most` that cuts an extent evenly, in steps where it can."""
+        """The largest part of at most `most` that cuts an extent evenly, in steps where it can, and
+        where they are those of micropanels: strips of A may be of any height."""
         if extent <= most:
             return extent
         part = -(-extent // -(-extent // most))
         stepped = -(-part // step) * step
-        return stepped if stepped <= most else max(step, most // step * step)
+        if stepped <= most:
+            return stepped
+        return max(step, most // step * step) if step == self.wide else part
 
     # ------------------------------------------------------------ the structure and its numbers
 
@@ -314,8 +327,11 @@ class _Blocking:
 
     def _leaves_b(self) -> bool:
         """Whether reading B where it lies costs less than packing it: it is small enough to be
-        found in the cache. From farther away, packing reads it in long rows."""
-        return self._volume(self.k) * self._volume(self.n) * self.size <= caches()[1] // 4
+        found in the L2 cache, or in the last one where one strip of A is all that it is multiplied
+        with. From farther away, packing reads it in long rows."""
+        bytes_ = self._volume(self.k) * self._volume(self.n) * self.size
+        once = self._volume(self.m) <= self.kernel.rows and bytes_ <= last_cache() // 2
+        return once or bytes_ <= caches()[1] // 4
 
     def _sizes(self, packed: Packed, box: dict[int, int], per_tile: int) -> tuple[int, ...]:
         h, m, n, k = self.h, self.m, self.n, self.k

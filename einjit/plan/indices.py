@@ -117,3 +117,11 @@ def inner_cost(loops: Loops, itemsizes: Sequence[int], inner: int) -> float:
         summed = math.prod(loops.extents[i] for i in loops.contracted)
         cost += (itemsizes[-1] / LINE if loops.strides[-1][inner] == 1 else 1.0) / summed
     return cost
+
+
+def bytes_moved(loops: Loops, itemsizes: Sequence[int]) -> list[int]:
+    """Bytes of each operand and of the result."""
+    return [
+        size * math.prod(n for n, stride in zip(loops.extents, row, strict=True) if stride)
+        for row, size in zip(loops.strides, itemsizes, strict=True)
+    ]

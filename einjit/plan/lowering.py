@@ -5,56 +5,31 @@ and the spans of a sum come from the extents, so the bits of a result do too.
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-import numpy as np
-
 from einjit.equation.operands import Layout, packed
-from einjit.names import index_name
 from einjit.plan.blocking import Groups, Span, block
-from einjit.plan.indices import Loops, inner_cost, simplify
-from einjit.plan.nest import BLOCK, TOGETHER, Nest, strip_length, strip_loop
-from einjit.plan.task import Lowered, Task
-from einjit.target import vector_bytes
-
-TILES = 64
-"""Tiles that a nest is cut into where it can be: enough to keep many cores equally busy."""
-
-FEW_TILES = 16
-"""With fewer tiles than this, a long sum is split so that every core has a part of it."""
-
-FEW_ROWS = TOGETHER * FEW_TILES
-"""With fewer rows than this, several are not taken together: it would take tiles from cores."""
+from einjit.plan.dots import is_dots, lower_dots
+from einjit.plan.indices import Loops, bytes_moved, simplify
+from einjit.plan.nest import BLOCK
+from einjit.plan.nesting import (
+    FEW_TILES,
+    TILES,
+    TINY,
+    UNROLLED,
+    count_tiles,
+    lower_nest,
+    parallel_loops,
+)
+from einjit.plan.task import BYTE_TIME, FMA_TIME, Lowered, Task
+from einjit.plan.tiling import Tiling, arranged, copied, is_tiled, lower_tiled, tiling_of
 
 LONG_SUM = 1 << 18
 """Iterations from which splitting a sum pays for the second step that adds its pieces."""
 
 SPANS = 64
 """Pieces that a split sum is cut into."""
-
-LINE_TIME = 0.8
-"""Nanoseconds that an iteration takes for each cache line it moves: a rough measure, for deciding
-what is worth more threads."""
-
-FMA_TIME = 0.2
-"""Nanoseconds of a vector's multiplication and addition in a microkernel."""
-
-BYTE_TIME = 0.05
-"""Nanoseconds that one thread takes to move a byte of an operand or the result."""
-
-UNROLLED = 64
-"""Iterations of tiny loops that are unrolled."""
-
-TINY = 16
-"""Extent up to which a loop is unrolled."""
-
-SHORT_ROW = 32
-"""Extent of an innermost loop up to which it is a number in the source: a loop of unknown length is
-unrolled for long ones."""
-
-MANY_ROWS = 512
-"""Runs of the innermost loop from which that pays."""
 
 LONG_BATCH = 64
 """Iterations of the other loops from which unrolling pays."""
@@ -64,6 +39,9 @@ PACKED = (
     *("int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64"),
 )
 """Types that microkernels multiply."""
+
+NARROW = 4
+"""Elements of a row up to which it is taken apart by LLVM, not transposed as part of a block."""
 
 SPANS_OF_PRODUCT = 16
 """Pieces that the sum of a contraction with few results is cut into."""
@@ -134,7 +112,14 @@ def _is_long_sum(task: Task) -> bool:
     loops = task.arranged
     if not loops.contracted or loops.iterations < LONG_SUM:
         return False
-    return _tiles(loops, *_tiling(loops, task.compute), task.compute) < FEW_TILES
+    return count_tiles(loops, *parallel_loops(loops, task.compute), task.compute) < FEW_TILES
+
+
+def _is_scattered(loops: Loops, groups: Groups) -> bool:
+    """Whether each product of a batch lies scattered: others lie between its rows."""
+    result = [abs(stride) for stride in loops.strides[-1]]
+    farthest = max((result[i] for i in (*groups.m, *groups.n)), default=0)
+    return any(result[i] < farthest for i in groups.h)
 
 
 def _is_product(task: Task) -> bool:
@@ -145,8 +130,17 @@ def _is_product(task: Task) -> bool:
     if len(loops.extents) > MOST_LOOPS:
         return False
     groups = Groups.of(loops)
+    if _is_scattered(loops, groups) and _is_tiny(task):
+        return False
     m, n, k = (math.prod(loops.extents[i] for i in g) for g in (groups.m, groups.n, groups.k))
     return min(m, n) >= SHORTEST_SIDE and k >= SHORTEST_SUM and m * n * k >= SMALL_PRODUCT
+
+
+def _is_narrow(loops: Loops, tiling: Tiling, task: Task) -> bool:
+    """Whether one loop of the tiles is so short that blocks would be mostly empty."""
+    side = min(loops.extents[i] for i in (tiling.across or 0, tiling.inner))
+    exact = not task.moves or task.compute != "complex128"  # of which sums would lose a sign of 0
+    return side <= NARROW and not loops.contracted and exact
 
 
 # ---------------------------------------------------------------- how
@@ -164,10 +158,8 @@ def _as_packed(name: str, reason: str, task: Task) -> list[Lowered]:
 def _packed(name: str, reason: str, task: Task, loops: Loops, span: Span | None) -> Lowered:
     blocked = block(loops, task.compute, span)
     lanes = blocked.packed.macrokernel.lanes
-    moved = sum(
-        math.prod(n for n, s in zip(loops.extents, row, strict=True) if s) for row in loops.strides
-    )
-    time = loops.iterations / lanes * FMA_TIME + moved * np.dtype(task.compute).itemsize * BYTE_TIME
+    moved = sum(bytes_moved(loops, task.itemsizes))
+    time = loops.iterations / lanes * FMA_TIME + moved * BYTE_TIME
     return Lowered(
         name,
         reason,
@@ -195,10 +187,40 @@ def _by_numpy(name: str, reason: str, task: Task) -> list[Lowered]:
     return [Lowered(name, reason, task.loops)]
 
 
+def _interleaved(name: str, reason: str, task: Task, loops: Loops, tiling: Tiling) -> Lowered:
+    """Rows of two to four elements, such as colours: a plain nest whose innermost loop, unrolled,
+    is that of the rows. LLVM takes rows apart in registers where it knows how long they are."""
+    pair = sorted((tiling.across or 0, tiling.inner), key=lambda i: -loops.extents[i])
+    loops = arranged(loops, tiling)
+    n = len(loops.extents)
+    if pair[1] != tiling.inner:
+        loops = loops.take([*range(n - 2), n - 1, n - 2])
+    tile, tiles = 0, 1
+    while tile < n - 1 and tiles < TILES:
+        tiles *= loops.extents[tile]
+        tile += 1
+    return lower_nest(name, reason, task.dtypes, task.compute, loops, tile, False, known=n - 2)
+
+
+def _as_dots(name: str, reason: str, task: Task) -> list[Lowered]:
+    return [lower_dots(name, reason, task)]
+
+
+def _as_copy(name: str, reason: str, task: Task) -> list[Lowered]:
+    return _as_tiled(name, reason, copied(task))
+
+
+def _as_tiled(name: str, reason: str, task: Task) -> list[Lowered]:
+    loops, tiling = tiling_of(task)
+    if tiling.turned and _is_narrow(loops, tiling, task):
+        return [_interleaved(name, reason, task, loops, tiling)]
+    return [lower_tiled(name, reason, task)]
+
+
 def _as_nest(name: str, reason: str, task: Task) -> list[Lowered]:
     loops = task.arranged
-    tiling = _tiling(loops, task.compute)
-    return [_lowered(name, reason, task.dtypes, task.compute, loops, *tiling)]
+    tiling = parallel_loops(loops, task.compute)
+    return [lower_nest(name, reason, task.dtypes, task.compute, loops, *tiling)]
 
 
 def _as_unrolled(name: str, reason: str, task: Task) -> list[Lowered]:
@@ -217,7 +239,7 @@ def _as_unrolled(name: str, reason: str, task: Task) -> list[Lowered]:
     while tile < long - 1 and tiles < TILES:
         tiles *= loops.extents[tile]
         tile += 1
-    return [_lowered(name, reason, task.dtypes, task.compute, loops, tile, False, None, long)]
+    return [lower_nest(name, reason, task.dtypes, task.compute, loops, tile, False, None, long)]
 
 
 def _as_split(name: str, reason: str, task: Task) -> list[Lowered]:
@@ -235,7 +257,7 @@ def _as_split(name: str, reason: str, task: Task) -> list[Lowered]:
     rows = [(*row, 0) for row in loops.strides[:-1]] + [(*result, pieces.strides[0])]
     spanned = Loops((*loops.indices, ()), (*loops.extents, span), tuple(rows))
     dtypes = (*task.dtypes[:-1], task.compute)
-    first = _lowered(name, reason, dtypes, task.compute, spanned, 0, False, cut)
+    first = lower_nest(name, reason, dtypes, task.compute, spanned, 0, False, cut)
     first = replace(first, tiles=spans, pieces=pieces)
 
     return [first, *_as_nest("nest", "adds what the spans gave", adding)]
@@ -264,7 +286,17 @@ LOWERINGS = (
     ),
     Lowering("empty", _is_empty, _by_numpy, "an extent is 0: zeros"),
     Lowering(
-        "copy", lambda task: task.moves, _by_numpy, "one operand, nothing summed, into other memory"
+        "copy",
+        lambda task: task.moves and task.dtypes[0] == task.dtypes[1],
+        _as_copy,
+        "one operand, nothing summed, into other memory",
+    ),
+    Lowering("cast", lambda task: task.moves, _by_numpy, "one operand, into another dtype"),
+    Lowering(
+        "dots",
+        is_dots,
+        _as_dots,
+        "a few rows with many: their sums side by side in registers, nothing turned round",
     ),
     Lowering(
         "packed",
@@ -278,98 +310,12 @@ LOWERINGS = (
         _as_unrolled,
         "tiny extents, a long batch: the tiny ones are numbers in the source and unrolled",
     ),
+    Lowering(
+        "tiled",
+        is_tiled,
+        _as_tiled,
+        "operands differ in what lies side by side: tiles transposed in the cache",
+    ),
     Lowering("split", _is_long_sum, _as_split, "a long sum, few results: summed in fixed spans"),
     Lowering("nest", lambda task: True, _as_nest, "loops ordered by stride"),
 )
-
-
-# ---------------------------------------------------------------- parts
-
-
-def _tiling(loops: Loops, compute: str) -> tuple[int, bool]:
-    """How many of the outermost free loops make up a tile, and whether strips do as well."""
-    inner = strip_loop(len(loops.extents), loops.contracted)
-    outer = [i for i in range(len(loops.extents)) if i not in (*loops.contracted, inner)]
-    tile, tiles = 0, 1
-    while tile < len(outer) and tiles < TILES:
-        tiles *= loops.extents[tile]
-        tile += 1
-    strips = inner is not None and loops.extents[inner] > strip_length(compute)
-    return tile, strips and tiles < TILES
-
-
-def _has_short_rows(nest: Nest, extents: Sequence[int]) -> bool:
-    """Whether the innermost loop is short, free and run often: how long it is, is worth a kernel.
-
-    Sums that do not fill vectors and are few enough to be unrolled are better left alone: LLVM
-    makes no vectors of them.
-    """
-    if nest.sums_innermost or math.prod(extents[:-1]) < MANY_ROWS:
-        return False
-    whole = extents[-1] * np.dtype(nest.compute).itemsize % vector_bytes() == 0
-    return extents[-1] <= SHORT_ROW and (whole or extents[-1] > TINY or not nest.contracted)
-
-
-def _tiles(loops: Loops, tile: int, strip: bool, compute: str) -> int:
-    inner = strip_loop(len(loops.extents), loops.contracted) if strip else None
-    strips = 1 if inner is None else -(-loops.extents[inner] // strip_length(compute))
-    return math.prod(loops.extents[:tile]) * strips
-
-
-def _lowered(
-    name: str,
-    reason: str,
-    dtypes: tuple[str, ...],
-    compute: str,
-    loops: Loops,
-    tile: int,
-    strip: bool,
-    span: int | None = None,
-    unrolled: int | None = None,
-) -> Lowered:
-    """A nest over arranged loops; with `span`, the last of them is that of the spans; the loops
-    from `unrolled` on are unrolled."""
-    n = len(loops.extents) - (span is not None)
-    terms = [tuple(i for i in range(n) if row[i]) for row in loops.strides]
-    unit = [n > 0 and row[n - 1] == 1 for row in loops.strides]
-    # Products commute, so operands take the order in which most equations share the kernel.
-    last = len(terms) - 1
-    order = sorted(range(last), key=lambda k: (terms[k], unit[k], dtypes[k]))
-    rows = [*order, last]
-    summed = math.prod(loops.extents[i] for i in range(n) if loops.strides[-1][i] == 0)
-    nest = Nest(
-        terms=tuple(terms[k] for k in rows),
-        unit=tuple(unit[k] for k in rows),
-        dtypes=tuple(dtypes[k] for k in rows),
-        compute=compute,
-        loops=n,
-        tile=tile,
-        strip=strip,
-        span=span,
-        short=span is None and summed <= BLOCK,
-    )
-    if unrolled is None and loops.extents[n - 1 : n] >= (strip_length(compute),):
-        enough = not nest.sums_innermost or loops.extents[0] >= FEW_ROWS
-        nest = replace(nest, together=nest.takes_together and enough)
-
-    def value(operand: int | None, loop: int) -> int:
-        return loops.extents[loop] if operand is None else loops.strides[rows[operand]][loop]
-
-    if unrolled is not None:
-        known = [
-            (name, value(operand, loop))
-            for name, operand, loop in nest.sizes()
-            if loop >= unrolled and abs(value(operand, loop)) <= UNROLLED
-        ]
-        nest = replace(nest, unrolled=unrolled, constants=tuple(known))
-    elif _has_short_rows(nest, loops.extents[:n]):
-        nest = replace(nest, constants=((f"n_{index_name(n - 1)}", loops.extents[n - 1]),))
-    sizes = tuple(value(operand, loop) for _, operand, loop in nest.sizes())
-    itemsizes = [np.dtype(dtype).itemsize for dtype in dtypes]
-    lines = inner_cost(loops, itemsizes, n - 1) if n else 1.0
-    time = LINE_TIME * lines * math.prod(loops.extents[:n])
-    tiles = _tiles(loops, tile, strip, compute)
-    if nest.together and nest.sums_innermost:
-        tiles = -(-tiles // TOGETHER)
-    own = loops.take(range(n))
-    return Lowered(name, reason, own, nest, sizes, tiles, time, tuple(order))

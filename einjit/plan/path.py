@@ -19,6 +19,8 @@ Path = list[tuple[int, ...]]
 STEP = 4096
 """Multiplications that cost about as much as one more step: its launch and its intermediate."""
 
+SIDE = 8
+"""Extents of a product from which it is worth a step of its own."""
 
 MOST_TOGETHER = 32
 """Operands of one step."""
@@ -48,10 +50,29 @@ def _chosen(equation: Equation, extents: Sequence[int], optimize: Any) -> tuple[
         if 0 < len(scalars) < n:
             return _scalars_first(equation, extents, scalars)
         path, cost = _opt_einsum_path(equation, extents)
-        if one_pass <= cost + STEP * (len(path) - 1) and n <= MOST_TOGETHER:
-            return together, "one pass costs no more than contracting in pairs"
-        return path, "opt_einsum's order: fewer FLOPs than one pass"
+        if one_pass > cost + STEP * (len(path) - 1) or n > MOST_TOGETHER:
+            return path, "opt_einsum's order: fewer FLOPs than one pass"
+        if _has_product(equation, extents, path):
+            return path, "opt_einsum's order: no more FLOPs, and a product of matrices in it"
+        return together, "one pass costs no more than contracting in pairs"
     return _numpy_path(equation, extents, optimize), f"optimize={optimize!r}, as in numpy"
+
+
+def _has_product(equation: Equation, extents: Sequence[int], path: Path) -> bool:
+    """Whether a step of the path is a product of matrices that are not tiny: its microkernels are
+    many times faster than one pass over all indices."""
+    left = [set(term) for term in equation.inputs]
+    for group in path:
+        chosen = [left[place] for place in group]
+        left = [term for place, term in enumerate(left) if place not in group]
+        needed = set(equation.output).union(*left)
+        if len(chosen) == 2:
+            one, two = chosen
+            sides = (one - two) & needed, (two - one) & needed, (one & two) - needed
+            if all(math.prod(extents[i] for i in side) >= SIDE for side in sides):
+                return True
+        left.append(set.union(*chosen) & needed)
+    return False
 
 
 def _scalars_first(

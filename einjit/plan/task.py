@@ -9,9 +9,19 @@ from einjit.plan.indices import Loops, arrange, simplify
 from einjit.plan.nest import Nest
 from einjit.plan.packed import Packed
 
-PARALLEL_TIME = 100_000.0
+PARALLEL_TIME = 30_000.0
 """Nanoseconds of one thread's work from which more threads are asked for: a launch costs 2 to 20
 microseconds, and on a machine where others run, the wait for the last thread far more."""
+
+LINE_TIME = 0.8
+"""Nanoseconds that an iteration takes for each cache line it moves: a rough measure, for deciding
+what is worth more threads."""
+
+FMA_TIME = 0.2
+"""Nanoseconds of a vector's multiplication and addition in a microkernel."""
+
+BYTE_TIME = 0.05
+"""Nanoseconds that one thread takes to move a byte of an operand or the result."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,9 +40,14 @@ class Task:
     viewable: bool = False
 
     @property
+    def itemsizes(self) -> list[int]:
+        """Bytes of an element of each operand and of the result."""
+        return [np.dtype(dtype).itemsize for dtype in self.dtypes]
+
+    @property
     def arranged(self) -> Loops:
         """The loops as they are nested."""
-        return arrange(simplify(self.loops), [np.dtype(d).itemsize for d in self.dtypes])
+        return arrange(simplify(self.loops), self.itemsizes)
 
 
 @dataclass(frozen=True, slots=True)

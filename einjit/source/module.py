@@ -4,12 +4,11 @@ import re
 from dataclasses import dataclass
 from hashlib import sha256
 
+from einjit.plan.dots import Dots
 from einjit.plan.nest import Nest
 from einjit.plan.packed import Macrokernel, Move, Packed
+from einjit.plan.tiled import Tiled
 from einjit.source.elements import ELEMENTS
-from einjit.source.microkernel import write_macrokernel, write_move
-from einjit.source.nest import write_nest
-from einjit.source.packed import write_packed
 from einjit.source.writer import Writer
 
 CODEGEN = 1
@@ -25,9 +24,13 @@ CALLED = {
         "load_first",
         "prefetch",
         "product",
+        "row_sums",
+        "settle",
         "store",
         "store_first",
+        "stream",
         "transpose",
+        "transpose_first",
         "update",
     ),
 }
@@ -60,18 +63,7 @@ def module_name(kind: str, text: str) -> str:
 def write_source(nest: Structure) -> Source:
     """The source of a structure: the same structure gives the same bytes."""
     body = Writer()
-    if isinstance(nest, Nest):
-        kinds = {ELEMENTS[d].carrier for d in nest.dtypes} | {ELEMENTS[nest.compute].compute}
-        write_nest(nest, body)
-    elif isinstance(nest, Packed):
-        kinds = set()
-        write_packed(nest, body)
-    elif isinstance(nest, Macrokernel):
-        kinds = {nest.dtype}
-        write_macrokernel(nest, body)
-    else:
-        kinds = {nest.compute}
-        write_move(nest, body)
+    _write(nest, body)
     text = body.text()
     w = Writer()
     w.line(f'"""{nest}')
@@ -80,8 +72,9 @@ def write_source(nest: Structure) -> Source:
         w.line(line)
     w.line('"""')
     w.line()
+    kinds = sorted(_kinds(nest))
     if kinds:
-        w.line(f"from numba.types import {', '.join(sorted(kinds))}")
+        w.line(f"from numba.types import {', '.join(kinds)}")
         w.line()
     for room, names in CALLED.items():
         used = [name for name in names if re.search(rf"\b{name}\(", text)]
@@ -92,3 +85,38 @@ def write_source(nest: Structure) -> Source:
     w.line()
     w.line()
     return Source(nest, w.text() + text)
+
+
+def _write(nest: Structure, body: Writer) -> None:
+    """The function of a structure, by its writer."""
+    if isinstance(nest, Tiled):
+        from einjit.source.tiled import write_tiled
+
+        write_tiled(nest, body)
+    elif isinstance(nest, Dots):
+        from einjit.source.dots import write_dots
+
+        write_dots(nest, body)
+    elif isinstance(nest, Nest):
+        from einjit.source.nest import write_nest
+
+        write_nest(nest, body)
+    elif isinstance(nest, Packed):
+        from einjit.source.packed import write_packed
+
+        write_packed(nest, body)
+    elif isinstance(nest, Macrokernel):
+        from einjit.source.microkernel import write_macrokernel
+
+        write_macrokernel(nest, body)
+    else:
+        from einjit.source.microkernel import write_move
+
+        write_move(nest, body)
+
+
+def _kinds(nest: Structure) -> set[str]:
+    """numba's types that a text names."""
+    if isinstance(nest, Nest):
+        return {ELEMENTS[d].carrier for d in nest.dtypes} | {ELEMENTS[nest.compute].compute}
+    return set() if isinstance(nest, Packed) else {nest.compute}

@@ -2,7 +2,7 @@
 
 Three shapes share their parts. With nothing contracted the innermost loop stores products. With the
 innermost loop contracted its sum is held in a register. With the innermost loop free, the sums of a
-strip of it are held in the L1 cache while the contracted loops run outside it. Sums that round are
+strip of it are held in the cache while the contracted loops run outside it. Sums that round are
 taken in blocks, whose error grows with BLOCK + n / BLOCK instead of n (Higham, *Accuracy and
 Stability of Numerical Algorithms*, §4.2).
 """
@@ -75,7 +75,7 @@ class _NestWriter(Terms):
             w.line(f"totals = scratch({size}, {self.compute})", "in registers")
         if self.on_strip:
             w.line(
-                f"total = scratch({self.strip}, {self.compute})", "sums of a strip, in the L1 cache"
+                f"total = scratch({self.strip}, {self.compute})", "sums of a strip, in the cache"
             )
             if self.blocked:
                 w.line(f"part = scratch({self.strip}, {self.compute})", "and of one block of terms")
@@ -199,7 +199,6 @@ class _NestWriter(Terms):
         self._open_loops(stack, [i for i in free if i < first], "free")
         tiny = [i for i in free if i >= first]
         at = self._compact(tiny)
-        last = len(nest.terms) - 1
         with ExitStack() as sums:
             for i in tiny:
                 sums.enter_context(w.block(f"for {index_name(i)} in range(n_{index_name(i)}):"))
@@ -215,8 +214,7 @@ class _NestWriter(Terms):
             w.line(f"totals[{at}] = total")
         for i in tiny:
             stack.enter_context(w.block(f"for {index_name(i)} in range(n_{index_name(i)}):"))
-        write = ELEMENTS[nest.dtypes[last]].write
-        w.line(f"{self._at(last)} = {write.format(f'totals[{at}]')}")
+        self._store(f"totals[{at}]")
 
     def _store_products(self, stack: ExitStack) -> None:
         """Nothing contracted: a product an element, added to 0 as numpy does (no -0.0)."""

@@ -123,6 +123,13 @@ class Terms:
         return f"({name} + {self.row})" if loop == self.grouped and self.row else name
 
     def _store(self, value: str) -> None:
-        last = len(self.nest.terms) - 1
-        write = ELEMENTS[self.nest.dtypes[last]].write
-        self.w.line(f"{self._at(last)} = {write.format(value)}")
+        """An element of the result."""
+        self._keep(self._at(len(self.nest.terms) - 1), value)
+
+    def _keep(self, place: str, value: str) -> None:
+        """Write a sum to where elements of the result are; a long value takes a line before it."""
+        value = ELEMENTS[self.nest.dtypes[-1]].write.format(value)
+        if len(f"{place} = {value}") > self.w.room:
+            self.w.line(f"element = {value}")
+            value = "element"
+        self.w.line(f"{place} = {value}")

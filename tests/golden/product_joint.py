@@ -11,7 +11,7 @@ e: free
 f: free
 g: free
 h: free
-i: free, innermost, unit stride in B, C
+i: free, innermost, unit stride in A, B, C
 """
 
 from numba.types import float64
@@ -41,23 +41,22 @@ def contract(first, last, operands, sizes):
     A_f = sizes[12]
     A_g = sizes[13]
     A_h = sizes[14]
-    A_i = sizes[15]
-    B_a = sizes[16]
-    B_b = sizes[17]
-    B_c = sizes[18]
-    B_d = sizes[19]
-    B_e = sizes[20]
-    B_f = sizes[21]
-    B_g = sizes[22]
-    B_h = sizes[23]
-    C_a = sizes[24]
-    C_b = sizes[25]
-    C_c = sizes[26]
-    C_d = sizes[27]
-    C_e = sizes[28]
-    C_f = sizes[29]
-    C_g = sizes[30]
-    C_h = sizes[31]
+    B_a = sizes[15]
+    B_b = sizes[16]
+    B_c = sizes[17]
+    B_d = sizes[18]
+    B_e = sizes[19]
+    B_f = sizes[20]
+    B_g = sizes[21]
+    B_h = sizes[22]
+    C_a = sizes[23]
+    C_b = sizes[24]
+    C_c = sizes[25]
+    C_d = sizes[26]
+    C_e = sizes[27]
+    C_f = sizes[28]
+    C_g = sizes[29]
+    C_h = sizes[30]
     n_i = 2
     b = first % n_b
     a = first // n_b
@@ -74,7 +73,7 @@ def contract(first, last, operands, sizes):
                                 at_A = at_A + e * A_e + f * A_f + g * A_g
                                 at_B = a * B_a + b * B_b + c * B_c + d * B_d
                                 at_B = at_B + e * B_e + f * B_f + g * B_g
-                                product = A[at_A + h * A_h + i * A_i]
+                                product = A[at_A + h * A_h + i]
                                 at_C = a * C_a + b * C_b + c * C_c + d * C_d
                                 at_C = at_C + e * C_e + f * C_f + g * C_g
                                 C[at_C + h * C_h + i] = product * B[at_B + h * B_h + i] + float64(0)

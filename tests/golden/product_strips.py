@@ -20,7 +20,7 @@ def contract(first, last, operands, sizes):
     # extents n_a; strides A_a in elements, where they are not 1
     n_a = sizes[0]
     for tile in range(first, last):  # free, parallel: strips of a
-        low = tile * 1024
-        high = minimum(n_a, low + 1024)
+        low = tile * 2048
+        high = minimum(n_a, low + 2048)
         for a in range(low, high):  # free, innermost
             C[a] = times(A[a], B[a]) + complex128(0)

@@ -22,15 +22,15 @@ def contract(first, last, operands, sizes):
     n_b = sizes[0]
     A_a = sizes[1]
     C_a = sizes[2]
-    strips = (n_b + 4095) // 4096
-    low = first % strips * 4096
+    strips = (n_b + 8191) // 8192
+    low = first % strips * 8192
     a = first // strips
     for _ in range(first, last):  # free, parallel: a, strips of b
-        high = minimum(n_b, low + 4096)
+        high = minimum(n_b, low + 8192)
         hoisted_1 = widen(A[a * A_a])
         for b in range(low, high):  # free, innermost
             C[a * C_a + b] = narrow(hoisted_1 * widen(B[b]) + float32(0))
-        low += 4096
+        low += 8192
         if low >= n_b:
             low = 0
             a += 1

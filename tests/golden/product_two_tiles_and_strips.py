@@ -28,17 +28,17 @@ def contract(first, last, operands, sizes):
     B_b = sizes[3]
     D_a = sizes[4]
     D_b = sizes[5]
-    strips = (n_c + 16383) // 16384
-    low = first % strips * 16384
+    strips = (n_c + 32767) // 32768
+    low = first % strips * 32768
     rest = first // strips
     b = rest % n_b
     a = rest // n_b
     for _ in range(first, last):  # free, parallel: a, b, strips of c
-        high = minimum(n_c, low + 16384)
+        high = minimum(n_c, low + 32768)
         hoisted_1 = int8(A[a * A_a] * B[b * B_b])
         for c in range(low, high):  # free, innermost
             D[a * D_a + b * D_b + c] = int8(hoisted_1 * C[c])
-        low += 16384
+        low += 32768
         if low >= n_c:
             low = 0
             b += 1

@@ -26,10 +26,10 @@ def contract(first, last, operands, sizes):
     A_b = sizes[3]
     B_b = sizes[4]
     C_a = sizes[5]
-    total = scratch(4096, float32)  # sums of a strip, in the L1 cache
+    total = scratch(8192, float32)  # sums of a strip, in the cache
     for a in range(first, last):  # free, parallel: a tile each
-        for low in range(0, n_c, 4096):  # strips of c
-            high = minimum(n_c, low + 4096)
+        for low in range(0, n_c, 8192):  # strips of c
+            high = minimum(n_c, low + 8192)
             for c in range(high - low):
                 total[c] = float32(0)
             for b in range(n_b):  # contracted

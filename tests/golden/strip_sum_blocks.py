@@ -26,11 +26,11 @@ def contract(first, last, operands, sizes):
     A_b = sizes[3]
     B_b = sizes[4]
     C_a = sizes[5]
-    total = scratch(2048, float64)  # sums of a strip, in the L1 cache
-    part = scratch(2048, float64)  # and of one block of terms
+    total = scratch(4096, float64)  # sums of a strip, in the cache
+    part = scratch(4096, float64)  # and of one block of terms
     for a in range(first, last):  # free, parallel: a tile each
-        for low in range(0, n_c, 2048):  # strips of c
-            high = minimum(n_c, low + 2048)
+        for low in range(0, n_c, 4096):  # strips of c
+            high = minimum(n_c, low + 4096)
             for c in range(high - low):
                 total[c] = float64(0)
                 part[c] = float64(0)

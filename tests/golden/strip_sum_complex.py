@@ -26,10 +26,10 @@ def contract(first, last, operands, sizes):
     A_b = sizes[3]
     B_b = sizes[4]
     C_a = sizes[5]
-    total = scratch(2048, complex64)  # sums of a strip, in the L1 cache
+    total = scratch(4096, complex64)  # sums of a strip, in the cache
     for a in range(first, last):  # free, parallel: a tile each
-        for low in range(0, n_c, 2048):  # strips of c
-            high = minimum(n_c, low + 2048)
+        for low in range(0, n_c, 4096):  # strips of c
+            high = minimum(n_c, low + 4096)
             for c in range(high - low):
                 total[c] = complex64(0)
             for b in range(n_b):  # contracted

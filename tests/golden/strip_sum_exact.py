@@ -26,10 +26,10 @@ def contract(first, last, operands, sizes):
     A_b = sizes[3]
     B_b = sizes[4]
     C_a = sizes[5]
-    total = scratch(16384, uint8)  # sums of a strip, in the L1 cache
+    total = scratch(32768, uint8)  # sums of a strip, in the cache
     for a in range(first, last):  # free, parallel: a tile each
-        for low in range(0, n_c, 16384):  # strips of c
-            high = minimum(n_c, low + 16384)
+        for low in range(0, n_c, 32768):  # strips of c
+            high = minimum(n_c, low + 32768)
             for c in range(high - low):
                 total[c] = uint8(0)
             for b in range(n_b):  # contracted

@@ -34,11 +34,11 @@ def contract(first, last, operands, sizes):
     C_c = sizes[6]
     D_b = sizes[7]
     E_a = sizes[8]
-    total = scratch(2048, float64)  # sums of a strip, in the L1 cache
+    total = scratch(4096, float64)  # sums of a strip, in the cache
     hoisted_1 = A[0]
     for a in range(first, last):  # free, parallel: a tile each
-        for low in range(0, n_d, 2048):  # strips of d
-            high = minimum(n_d, low + 2048)
+        for low in range(0, n_d, 4096):  # strips of d
+            high = minimum(n_d, low + 4096)
             for d in range(high - low):
                 total[d] = float64(0)
             for b in range(n_b):  # contracted

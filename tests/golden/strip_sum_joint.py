@@ -50,10 +50,10 @@ def contract(first, last, operands, sizes):
     B_g = sizes[21]
     B_h = sizes[22]
     C_a = sizes[23]
-    total = scratch(2048, float64)  # sums of a strip, in the L1 cache
+    total = scratch(4096, float64)  # sums of a strip, in the cache
     for a in range(first, last):  # free, parallel: a tile each
-        for low in range(0, n_i, 2048):  # strips of i
-            high = minimum(n_i, low + 2048)
+        for low in range(0, n_i, 4096):  # strips of i
+            high = minimum(n_i, low + 4096)
             for i in range(high - low):
                 total[i] = float64(0)
             for joint in range(n_b * n_c):  # contracted, jointly

@@ -24,11 +24,11 @@ def contract(first, last, operands, sizes):
     A_a = sizes[3]
     A_b = sizes[4]
     B_b = sizes[5]
-    total = scratch(2048, float64)  # sums of a strip, in the L1 cache
-    part = scratch(2048, float64)  # and of one block of terms
+    total = scratch(4096, float64)  # sums of a strip, in the cache
+    part = scratch(4096, float64)  # and of one block of terms
     for _ in range(first, last):  # one tile
-        for low in range(0, n_b, 2048):  # strips of b
-            high = minimum(n_b, low + 2048)
+        for low in range(0, n_b, 4096):  # strips of b
+            high = minimum(n_b, low + 4096)
             for b in range(high - low):
                 total[b] = float64(0)
                 part[b] = float64(0)

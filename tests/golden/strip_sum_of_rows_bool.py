@@ -24,10 +24,10 @@ def contract(first, last, operands, sizes):
     A_a = sizes[3]
     A_b = sizes[4]
     B_b = sizes[5]
-    total = scratch(16384, uint8)  # sums of a strip, in the L1 cache
+    total = scratch(32768, uint8)  # sums of a strip, in the cache
     for _ in range(first, last):  # one tile
-        for low in range(0, n_b, 16384):  # strips of b
-            high = minimum(n_b, low + 16384)
+        for low in range(0, n_b, 32768):  # strips of b
+            high = minimum(n_b, low + 32768)
             for b in range(high - low):
                 total[b] = uint8(0)
             for a in range(n_a):  # contracted

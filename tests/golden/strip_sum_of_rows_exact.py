@@ -29,12 +29,12 @@ def contract(first, last, operands, sizes):
     C_b = sizes[6]
     span = sizes[7]
     C_tile = sizes[8]
-    total = scratch(8192, int16)  # sums of a strip, in the L1 cache
+    total = scratch(16384, int16)  # sums of a strip, in the cache
     for tile in range(first, last):  # parallel: spans of a
         start = tile * span
         stop = minimum(n_a, start + span)
-        for low in range(0, n_b, 8192):  # strips of b
-            high = minimum(n_b, low + 8192)
+        for low in range(0, n_b, 16384):  # strips of b
+            high = minimum(n_b, low + 16384)
             for b in range(high - low):
                 total[b] = int16(0)
             for a in range(start, stop):  # contracted

@@ -29,13 +29,13 @@ def contract(first, last, operands, sizes):
     C_b = sizes[6]
     span = sizes[7]
     C_tile = sizes[8]
-    total = scratch(4096, float32)  # sums of a strip, in the L1 cache
-    part = scratch(4096, float32)  # and of one block of terms
+    total = scratch(8192, float32)  # sums of a strip, in the cache
+    part = scratch(8192, float32)  # and of one block of terms
     for tile in range(first, last):  # parallel: spans of a
         start = tile * span
         stop = minimum(n_a, start + span)
-        for low in range(0, n_b, 4096):  # strips of b
-            high = minimum(n_b, low + 4096)
+        for low in range(0, n_b, 8192):  # strips of b
+            high = minimum(n_b, low + 8192)
             for b in range(high - low):
                 total[b] = float32(0)
                 part[b] = float32(0)

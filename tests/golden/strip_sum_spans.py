@@ -22,12 +22,12 @@ def contract(first, last, operands, sizes):
     span = sizes[2]
     B_tile = sizes[3]
     n_b = 8
-    total = scratch(4096, uint32)  # sums of a strip, in the L1 cache
+    total = scratch(8192, uint32)  # sums of a strip, in the cache
     for tile in range(first, last):  # parallel: spans of a
         start = tile * span
         stop = minimum(n_a, start + span)
-        for low in range(0, n_b, 4096):  # strips of b
-            high = minimum(n_b, low + 4096)
+        for low in range(0, n_b, 8192):  # strips of b
+            high = minimum(n_b, low + 8192)
             for b in range(high - low):
                 total[b] = uint32(0)
             for a in range(start, stop):  # contracted

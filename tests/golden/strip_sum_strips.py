@@ -23,10 +23,10 @@ def contract(first, last, operands, sizes):
     n_b = sizes[1]
     A_a = sizes[2]
     B_a = sizes[3]
-    total = scratch(4096, float32)  # sums of a strip, in the L1 cache
+    total = scratch(8192, float32)  # sums of a strip, in the cache
     for tile in range(first, last):  # free, parallel: strips of b
-        low = tile * 4096
-        high = minimum(n_b, low + 4096)
+        low = tile * 8192
+        high = minimum(n_b, low + 8192)
         for b in range(high - low):
             total[b] = float32(0)
         for group in range(n_a // 4):  # contracted, 4 at a time

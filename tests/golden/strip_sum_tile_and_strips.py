@@ -26,12 +26,12 @@ def contract(first, last, operands, sizes):
     A_b = sizes[3]
     B_b = sizes[4]
     C_a = sizes[5]
-    total = scratch(2048, float64)  # sums of a strip, in the L1 cache
-    strips = (n_c + 2047) // 2048
-    low = first % strips * 2048
+    total = scratch(4096, float64)  # sums of a strip, in the cache
+    strips = (n_c + 4095) // 4096
+    low = first % strips * 4096
     a = first // strips
     for _ in range(first, last):  # free, parallel: a, strips of c
-        high = minimum(n_c, low + 2048)
+        high = minimum(n_c, low + 4096)
         for c in range(high - low):
             total[c] = float64(0)
         for group in range(n_b // 4):  # contracted, 4 at a time
@@ -55,7 +55,7 @@ def contract(first, last, operands, sizes):
                 total[c - low] = run
         for c in range(low, high):
             C[a * C_a + c] = total[c - low]
-        low += 2048
+        low += 4096
         if low >= n_c:
             low = 0
             a += 1

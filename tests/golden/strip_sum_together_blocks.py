@@ -29,14 +29,14 @@ def contract(first, last, operands, sizes):
     C_a = sizes[6]
     span = sizes[7]
     C_tile = sizes[8]
-    total = scratch(2048, float64)  # sums of a strip, in the L1 cache
-    part = scratch(2048, float64)  # and of one block of terms
+    total = scratch(4096, float64)  # sums of a strip, in the cache
+    part = scratch(4096, float64)  # and of one block of terms
     for tile in range(first, last):  # parallel: spans of b
         start = tile * span
         stop = minimum(n_b, start + span)
         for a in range(n_a):  # free
-            for low in range(0, n_c, 2048):  # strips of c
-                high = minimum(n_c, low + 2048)
+            for low in range(0, n_c, 4096):  # strips of c
+                high = minimum(n_c, low + 4096)
                 for c in range(high - low):
                     total[c] = float64(0)
                     part[c] = float64(0)

@@ -1,0 +1,153 @@
+"""Products of a few rows with many, the contracted loop side by side in both: rows times rows."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from einjit.names import index_name
+from einjit.plan.indices import Loops, bytes_moved, simplify
+from einjit.plan.nest import TOGETHER, Nest
+from einjit.plan.task import BYTE_TIME, FMA_TIME, Lowered, Task
+from einjit.target import vector_bytes
+
+FEW = 8
+"""Rows of the smaller operand up to which turning the larger one round for register tiles costs
+more than it saves. Measured."""
+
+LONG_ROW = 4
+"""Vectors of a row from which summing it in vectors pays."""
+
+SUMMED = (
+    *("float32", "float64"),
+    *("int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64"),
+)
+"""Types whose products are summed lane by lane."""
+
+
+@dataclass(frozen=True, slots=True)
+class Dots(Nest):
+    """Sums along the innermost loop, TOGETHER × TOGETHER of them at a time: each load serves
+    several.
+
+    Free loops come first, those along which A has large strides outside; A is the larger operand.
+    Its rows are taken together along the loop `down`, those of B along the loop `beside`, `lanes`
+    elements of each in a vector. Tiles are what the loops up to `down` run through.
+    """
+
+    down: int = 0
+    beside: int = 0
+    lanes: int = 1
+
+    @property
+    def kind(self) -> str:
+        """One word for the shape of the loops, for the module's name."""
+        return "dots"
+
+    @property
+    def inner(self) -> int:
+        """The contracted loop."""
+        return self.loops - 1
+
+    def describe(self) -> list[str]:
+        """The operands' types and the role of each loop, a line each."""
+        lines = [
+            f"{name}[{', '.join(map(index_name, indices))}]: {dtype}"
+            for name, indices, dtype in zip(self.operands, self.terms, self.dtypes, strict=True)
+        ]
+        lines[-1] += f", summed in {self.compute}"
+        together = {self.down, self.beside}
+        lines += [
+            f"{index_name(i)}: free" + f", {TOGETHER} at a time" * (i in together)
+            for i in range(self.inner)
+        ]
+        return [*lines, f"{index_name(self.inner)}: contracted, innermost, unit stride in A, B"]
+
+    def sizes(self) -> list[tuple[str, int | None, int]]:
+        """What the compiled kernel is handed besides addresses, as `Nest.sizes` has it."""
+        found: list[tuple[str, int | None, int]] = [
+            (f"n_{index_name(i)}", None, i) for i in range(self.loops)
+        ]
+        for number, (name, indices) in enumerate(zip(self.operands, self.terms, strict=True)):
+            found += [(f"{name}_{index_name(i)}", number, i) for i in indices if i != self.inner]
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """The rows of two operands: which is the larger, its loop and the other's that are taken
+    together, and the loop along the rows."""
+
+    larger: int
+    down: int
+    beside: int
+    inner: int
+
+
+def rows_of(loops: Loops, dtype: str) -> Rows | None:
+    """The rows of a step that is one of a few rows with many, if it is."""
+    *inputs, result = loops.strides
+    contracted = loops.contracted
+    if len(inputs) != 2 or len(contracted) != 1:
+        return None
+    inner = contracted[0]
+    lanes = vector_bytes() // np.dtype(dtype).itemsize
+    if any(row[inner] != 1 for row in inputs) or loops.extents[inner] < LONG_ROW * lanes:
+        return None
+    own = [
+        [i for i in range(len(result)) if result[i] and inputs[k][i] and not inputs[1 - k][i]]
+        for k in range(2)
+    ]
+    volumes = [math.prod(loops.extents[i] for i in group) for group in own]
+    larger = 0 if volumes[0] >= volumes[1] else 1
+    if not own[0] or not own[1] or volumes[1 - larger] > FEW:
+        return None
+
+    def longest(group: Sequence[int]) -> int:
+        return max(group, key=lambda i: loops.extents[i])
+
+    return Rows(larger, longest(own[larger]), longest(own[1 - larger]), inner)
+
+
+def order_of(loops: Loops, rows: Rows) -> list[int]:
+    """The order of the loops: the larger operand is walked forwards."""
+    stride = loops.strides[rows.larger]
+    free = [i for i in range(len(stride)) if i != rows.inner]
+    return [*sorted(free, key=lambda i: -abs(stride[i])), rows.inner]
+
+
+def is_dots(task: Task) -> bool:
+    """Whether a few rows meet many, along both of which the contracted loop lies side by side."""
+    if set(task.dtypes) != {task.compute} or task.compute not in SUMMED:
+        return False
+    return rows_of(simplify(task.loops), task.compute) is not None
+
+
+def lower_dots(name: str, reason: str, task: Task) -> Lowered:
+    """The task as sums of rows times rows."""
+    loops = simplify(task.loops)
+    rows = rows_of(loops, task.compute)
+    assert rows
+    order, place = order_of(loops, rows), (rows.larger, 1 - rows.larger)
+    loops = loops.take(order)
+    strides = [loops.strides[k] for k in (*place, 2)]
+    n = len(loops.extents)
+    nest = Dots(
+        terms=tuple(tuple(i for i in range(n) if row[i]) for row in strides),
+        unit=(True, True, False),
+        dtypes=task.dtypes,
+        compute=task.compute,
+        loops=n,
+        down=order.index(rows.down),
+        beside=order.index(rows.beside),
+        lanes=vector_bytes() // task.itemsizes[0],
+    )
+    sizes = tuple(
+        loops.extents[loop] if operand is None else strides[operand][loop]
+        for _, operand, loop in nest.sizes()
+    )
+    tiles = math.prod(loops.extents[: nest.down]) * -(-loops.extents[nest.down] // TOGETHER)
+    moved = sum(bytes_moved(loops, task.itemsizes))
+    time = loops.iterations / nest.lanes * FMA_TIME + moved * BYTE_TIME
+    return Lowered(name, reason, loops, nest, sizes, tiles, time, place)

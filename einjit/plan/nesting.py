@@ -1,0 +1,123 @@
+"""A step as a loop nest: what runs in parallel, which numbers the source holds."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from einjit.names import index_name
+from einjit.plan.indices import Loops, inner_cost
+from einjit.plan.nest import BLOCK, SHORT_ROW, TOGETHER, Nest, strip_length, strip_loop
+from einjit.plan.task import LINE_TIME, Lowered
+from einjit.target import vector_bytes
+
+TILES = 64
+"""Tiles that a nest is cut into where it can be: enough to keep many cores equally busy."""
+
+FEW_TILES = 16
+"""With fewer tiles than this, a long sum is split so that every core has a part of it."""
+
+FEW_ROWS = TOGETHER * FEW_TILES
+"""With fewer rows than this, several are not taken together: it would take tiles from cores."""
+
+UNROLLED = 64
+"""Iterations of tiny loops that are unrolled."""
+
+TINY = 16
+"""Extent up to which a loop is unrolled."""
+
+MANY_ROWS = 512
+"""Runs of the innermost loop from which that pays."""
+
+
+def parallel_loops(loops: Loops, compute: str) -> tuple[int, bool]:
+    """How many of the outermost free loops make up a tile, and whether strips do as well."""
+    inner = strip_loop(len(loops.extents), loops.contracted)
+    outer = [i for i in range(len(loops.extents)) if i not in (*loops.contracted, inner)]
+    tile, tiles = 0, 1
+    while tile < len(outer) and tiles < TILES:
+        tiles *= loops.extents[tile]
+        tile += 1
+    strips = inner is not None and loops.extents[inner] > strip_length(compute)
+    return tile, strips and tiles < TILES
+
+
+def _has_short_rows(nest: Nest, extents: Sequence[int]) -> bool:
+    """Whether the innermost loop is short, free and run often: how long it is, is worth a kernel.
+
+    Sums that do not fill vectors and are few enough to be unrolled are better left alone: LLVM
+    makes no vectors of them.
+    """
+    if nest.sums_innermost or math.prod(extents[:-1]) < MANY_ROWS:
+        return False
+    whole = extents[-1] * np.dtype(nest.compute).itemsize % vector_bytes() == 0
+    return extents[-1] <= SHORT_ROW and (whole or extents[-1] > TINY or not nest.contracted)
+
+
+def count_tiles(loops: Loops, tile: int, strip: bool, compute: str) -> int:
+    """The number of tiles that these loops, and the strips of the innermost one, make."""
+    inner = strip_loop(len(loops.extents), loops.contracted) if strip else None
+    strips = 1 if inner is None else -(-loops.extents[inner] // strip_length(compute))
+    return math.prod(loops.extents[:tile]) * strips
+
+
+def lower_nest(
+    name: str,
+    reason: str,
+    dtypes: tuple[str, ...],
+    compute: str,
+    loops: Loops,
+    tile: int,
+    strip: bool,
+    span: int | None = None,
+    unrolled: int | None = None,
+    known: int | None = None,
+) -> Lowered:
+    """A nest over arranged loops; with `span`, the last of them is that of the spans; the loops
+    from `unrolled` on are unrolled, the numbers of those from `known` on are in the source."""
+    n = len(loops.extents) - (span is not None)
+    terms = [tuple(i for i in range(n) if row[i]) for row in loops.strides]
+    unit = [n > 0 and row[n - 1] == 1 for row in loops.strides]
+    # Products commute, so operands take the order in which most equations share the kernel.
+    last = len(terms) - 1
+    order = sorted(range(last), key=lambda k: (terms[k], unit[k], dtypes[k]))
+    rows = [*order, last]
+    summed = math.prod(loops.extents[i] for i in range(n) if loops.strides[-1][i] == 0)
+    nest = Nest(
+        terms=tuple(terms[k] for k in rows),
+        unit=tuple(unit[k] for k in rows),
+        dtypes=tuple(dtypes[k] for k in rows),
+        compute=compute,
+        loops=n,
+        tile=tile,
+        strip=strip,
+        span=span,
+        short=span is None and summed <= BLOCK,
+    )
+    if unrolled is None and loops.extents[n - 1 : n] >= (strip_length(compute),):
+        enough = not nest.sums_innermost or loops.extents[0] >= FEW_ROWS
+        nest = replace(nest, together=nest.takes_together and enough)
+
+    def value(operand: int | None, loop: int) -> int:
+        return loops.extents[loop] if operand is None else loops.strides[rows[operand]][loop]
+
+    first = known if unrolled is None else unrolled
+    if first is not None:
+        constants = [
+            (name, value(operand, loop))
+            for name, operand, loop in nest.sizes()
+            if loop >= first and abs(value(operand, loop)) <= UNROLLED
+        ]
+        nest = replace(nest, unrolled=unrolled, constants=tuple(constants))
+    elif _has_short_rows(nest, loops.extents[:n]):
+        nest = replace(nest, constants=((f"n_{index_name(n - 1)}", loops.extents[n - 1]),))
+    sizes = tuple(value(operand, loop) for _, operand, loop in nest.sizes())
+    itemsizes = [np.dtype(dtype).itemsize for dtype in dtypes]
+    lines = inner_cost(loops, itemsizes, n - 1) if n else 1.0
+    time = LINE_TIME * lines * math.prod(loops.extents[:n])
+    tiles = count_tiles(loops, tile, strip, compute)
+    if nest.together and nest.sums_innermost:
+        tiles = -(-tiles // TOGETHER)
+    own = loops.take(range(n))
+    return Lowered(name, reason, own, nest, sizes, tiles, time, tuple(order))

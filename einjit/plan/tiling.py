@@ -1,0 +1,183 @@
+"""The tiles of a step: which operands are turned, in which order the loops are nested."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from einjit.names import index_name
+from einjit.plan.indices import LINE, Loops, bytes_moved, simplify
+from einjit.plan.nest import BLOCK, SHORT_ROW
+from einjit.plan.task import BYTE_TIME, LINE_TIME, Lowered, Task
+from einjit.plan.tiled import LANES, Tiled
+from einjit.target import last_cache, vector_bytes
+
+RUN = 256
+"""Bytes of an operand that is turned that are read in one go, and of the result that are written: a
+few lines. Measured: with less, memory is read and written in pieces too small; with more, there are
+more pieces than a CPU keeps track of."""
+
+MATTERS = 8
+"""An operand this many times smaller than another does not decide how that one is read."""
+
+CARRIERS = {1: "uint8", 2: "uint16", 4: "uint32", 8: "uint64", 16: "complex128"}
+"""What elements of so many bytes are copied as."""
+
+LEAST = 256
+"""Iterations from which tiles pay."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tiling:
+    """The two loops of a step's tiles, and the operands that are turned. With `across` None there
+    is but one loop."""
+
+    across: int | None
+    inner: int
+    turned: tuple[int, ...]
+
+
+def turning(loops: Loops, itemsizes: Sequence[int]) -> Tiling | None:
+    """The tiles of a step whose large operands disagree about the loop of unit stride, if they do.
+
+    Where something is contracted the result does not count: it is stored once for many terms.
+    """
+    inputs, result = loops.strides[:-1], loops.strides[-1]
+    sizes = bytes_moved(loops, itemsizes)[:-1]
+    units = [row.index(1) if 1 in row else None for row in inputs]
+    inner = result.index(1) if 1 in result else None
+    inners = [inner] if inner is not None else [u for u in units if u is not None and result[u]]
+    for x in dict.fromkeys(inners):
+        turned = [
+            number
+            for number, (row, unit) in enumerate(zip(inputs, units, strict=True))
+            if row[x] not in (0, 1) and unit is not None
+        ]
+        if not turned:
+            continue
+        largest = max(turned, key=lambda number: sizes[number])
+        y = units[largest]
+        along = [size for row, size in zip(inputs, sizes, strict=True) if row[x] == 1]
+        if loops.contracted and max(along, default=0) * MATTERS < sizes[largest]:
+            continue
+        return Tiling(y, x, tuple(number for number in turned if units[number] == y))
+    return None
+
+
+def straight(loops: Loops) -> Tiling:
+    """The tiles of a step that turns no operand, its result's unit stride innermost."""
+    result = loops.strides[-1]
+    by_stride = sorted((i for i, s in enumerate(result) if s), key=lambda i: abs(result[i]))
+    return Tiling(by_stride[1] if by_stride[1:] else None, by_stride[0], ())
+
+
+def arranged(loops: Loops, tiling: Tiling) -> Loops:
+    """The loops in the order of a tiled nest: a loop of one iteration where tiles had but one."""
+    result, inputs = loops.strides[-1], loops.strides[:-1]
+    if tiling.across is None:
+        last = loops.extents[tiling.inner] * result[tiling.inner]
+        rows = [*((*row, 0) for row in inputs), (*result, last)]
+        one = Loops((*loops.indices, ()), (*loops.extents, 1), tuple(rows))
+        return arranged(one, Tiling(len(loops.extents), tiling.inner, ()))
+    pair = [tiling.across, tiling.inner]
+    others = [i for i in range(len(loops.extents)) if i not in pair]
+
+    def place(i: int) -> tuple[bool, int]:
+        return result[i] == 0, -abs(result[i]) or -sum(abs(row[i]) for row in inputs)
+
+    return loops.take([*sorted(others, key=place), *pair])
+
+
+def tile(extents: Sequence[int], itemsize: int, turned: bool, room: int) -> tuple[int, int]:
+    """Extents of a tile along its two loops, the last ones of these."""
+    across, inner = extents[-2:]
+    if not turned:
+        wide = min(inner, room)
+        return min(across, room // wide), wide
+    side = min(max(LANES, RUN // itemsize), math.isqrt(room) // LANES * LANES)
+    high = _even(across, side)
+    wide = _even(inner, max(side, side * side // _padded(high) // LANES * LANES))
+    return _even(across, max(side, side * side // _padded(wide) // LANES * LANES)), wide
+
+
+def _padded(extent: int) -> int:
+    """The room that an extent takes: blocks of LANES are turned whole."""
+    return -(-extent // LANES) * LANES
+
+
+def _even(extent: int, most: int) -> int:
+    """A part of at most `most` that cuts an extent evenly, in blocks of LANES where it is cut."""
+    if extent <= most:
+        return extent
+    part = _padded(-(-extent // -(-extent // most)))
+    return part if part <= most else most // LANES * LANES
+
+
+# ---------------------------------------------------------------- the tiled step
+
+
+def is_tiled(task: Task) -> bool:
+    """Whether large operands disagree about the loop of unit stride."""
+    loops = simplify(task.loops)
+    return loops.iterations >= LEAST and turning(loops, task.itemsizes) is not None
+
+
+def copied(task: Task) -> Task:
+    """The task of elements that move as they are, whatever they mean."""
+    carrier = CARRIERS[np.dtype(task.dtypes[0]).itemsize]
+    return replace(task, dtypes=(carrier,) * 2, compute=carrier)
+
+
+def tiling_of(task: Task) -> tuple[Loops, Tiling]:
+    """The loops of a task, simplified, and how they are tiled."""
+    loops = simplify(task.loops)
+    if not loops.extents:  # one element
+        loops = Loops(((),), (1,), ((1,),) * len(task.dtypes))
+    return loops, turning(loops, task.itemsizes) or straight(loops)
+
+
+def lower_tiled(name: str, reason: str, task: Task) -> Lowered:
+    """The task as a tiled nest."""
+    loops, tiling = tiling_of(task)
+    streams = bool(tiling.turned) and _is_streamed(loops, task)
+    loops = arranged(loops, tiling)
+    n = len(loops.extents)
+    summed = math.prod(loops.extents[i] for i in loops.contracted)
+    nest = Tiled(
+        terms=tuple(tuple(i for i in range(n) if row[i]) for row in loops.strides),
+        unit=tuple(row[-1] == 1 for row in loops.strides),
+        dtypes=task.dtypes,
+        compute=task.compute,
+        loops=n,
+        short=summed <= BLOCK,
+        turned=tiling.turned,
+        streams=streams,
+        copies=task.moves,
+        vector=vector_bytes(),
+    )
+    largest = max(task.itemsizes)
+    box = tile(loops.extents, largest, bool(tiling.turned), nest.room)
+    if box[1] == loops.extents[-1] <= SHORT_ROW:
+        nest = replace(nest, constants=((f"n_{index_name(n - 1)}", box[1]),))
+    extents = (*loops.extents, *box)
+    sizes = tuple(
+        extents[loop] if operand is None else loops.strides[operand][loop]
+        for _, operand, loop in nest.sizes()
+    )
+    tiles = math.prod(loops.extents[i] for i in nest.outer)
+    for i, length in zip((n - 2, n - 1), box, strict=True):
+        tiles *= -(-loops.extents[i] // length) if i not in nest.contracted else 1
+    moved = sum(bytes_moved(loops, task.itemsizes))
+    time = max(moved * BYTE_TIME, LINE_TIME * loops.iterations * largest / LINE)
+    order = tuple(range(len(task.dtypes) - 1))
+    return Lowered(name, reason, loops, nest, sizes, tiles, time, order)
+
+
+def _is_streamed(loops: Loops, task: Task) -> bool:
+    """Whether the result, written in pieces, is better written past the caches: they could not keep
+    it, and the pieces are whole lines."""
+    whole = LINE // task.itemsizes[-1]
+    lines = all(stride == 1 or stride % whole == 0 for stride in loops.strides[-1])
+    large = bytes_moved(loops, task.itemsizes)[-1] > last_cache() // 3
+    return large and lines and not loops.contracted and 1 in loops.strides[-1]

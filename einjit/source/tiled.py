@@ -1,0 +1,248 @@
+"""Write a nest that makes its result tile by tile; turned operands and sums wait in the cache."""
+
+from contextlib import ExitStack
+
+import numpy as np
+
+from einjit.names import index_name
+from einjit.plan.indices import LINE
+from einjit.plan.nest import BLOCK
+from einjit.plan.tiled import Tiled
+from einjit.source.elements import ELEMENTS
+from einjit.source.terms import TERMS, Terms
+from einjit.source.writer import Writer
+
+AHEAD = 2
+"""How many tiles ahead one is asked for: the memory's latency takes longer than a tile's work."""
+
+
+def write_tiled(nest: Tiled, writer: Writer) -> None:
+    """The function `contract(first, last, operands, sizes)`: tiles first..last of the nest."""
+    _TiledWriter(nest, writer).write()
+
+
+class _TiledWriter(Terms):
+    nest: Tiled
+
+    def __init__(self, nest: Tiled, writer: Writer) -> None:
+        super().__init__(nest, writer)
+        self.x, self.y = index_name(nest.inner), index_name(nest.across)
+        self.result = len(nest.terms) - 1
+        exact = ELEMENTS[nest.compute].exact
+        self.blocked = bool(nest.contracted) and not (exact or nest.short)
+        self.rounds = not (exact or nest.copies)
+        self.sums_across = nest.across in nest.contracted
+        self.beside = [  # what is read in pieces because others are turned
+            number
+            for number, loops in enumerate(nest.terms[:-1])
+            if nest.unit[number] and nest.across in loops
+        ]
+
+    # ------------------------------------------------------------ the parts, outermost first
+
+    def write(self) -> None:
+        nest, w = self.nest, self.w
+        with w.block("def contract(first, last, operands, sizes):"):
+            self._unpack()
+            with w.block("for tile in range(first, last):", "free, parallel"):
+                self._decode()
+                if nest.contracted:
+                    self._sum()
+                else:
+                    self._turn()
+                    self._over_tile()
+                self._write_back()
+            if nest.streams:
+                w.line("settle()")
+        w.drop_unused()
+
+    def _unpack(self) -> None:
+        nest, w = self.nest, self.w
+        for number, (name, dtype) in enumerate(zip(nest.operands, nest.dtypes, strict=True)):
+            w.line(f"{name} = restrict(operands[{number}], {ELEMENTS[dtype].carrier})")
+        w.line("# extents n_a, those of tiles box_a; strides A_a in elements, where they are not 1")
+        for number, (name, _, _) in enumerate(nest.sizes()):
+            w.line(f"{name} = sizes[{number}]")
+        for name, value in nest.constants:
+            w.line(f"{name} = {value}")
+        for number in nest.turned:
+            carrier = ELEMENTS[nest.dtypes[number]].carrier
+            name = nest.operands[number]
+            w.line(f"{name}_turned = scratch({nest.room}, {carrier})", "a tile, in the L1 cache")
+        if nest.turned:
+            lanes = max(map(nest.lanes, nest.turned))
+            w.line(f"row = parts(box_{self.x}, {lanes}) * {lanes}", "of a tile that is turned")
+        if nest.contracted:
+            w.line(f"total = scratch({nest.room}, {self.compute})", "sums of a tile")
+            if self.blocked:
+                w.line(f"part = scratch({nest.room}, {self.compute})", "and of a block of terms")
+        if nest.streams:
+            carrier = ELEMENTS[nest.dtypes[-1]].carrier
+            w.line(f"made = scratch({nest.room}, {carrier})", "a tile of the result")
+        w.line(f"boxes_{self.x} = parts(n_{self.x}, box_{self.x})")
+        w.line(f"boxes_{self.y} = parts(n_{self.y}, box_{self.y})")
+        self._hoist()
+
+    def _decode(self) -> None:
+        """Where a tile lies: the values of the outer loops, and where its own two begin."""
+        nest, w, joint = self.nest, self.w, "tile"
+        tiled = [nest.inner] if self.sums_across else [nest.across, nest.inner]
+        order = [*tiled, *reversed(nest.outer)]
+        for i in order:
+            name, last = index_name(i), i == order[-1]
+            extent = f"boxes_{name}" if i in tiled else f"n_{name}"
+            value = joint if last else f"{joint} % {extent}"
+            w.line(f"{name}0 = {value} * box_{name}" if i in tiled else f"{name} = {value}")
+            if not last:
+                w.line(f"rest = {joint} // {extent}")
+                joint = "rest"
+        for i in tiled:
+            self._measure(index_name(i))
+        self._enter(list(nest.outer))
+
+    def _measure(self, name: str) -> None:
+        self.w.line(f"e_{name} = minimum(box_{name}, n_{name} - {name}0)")
+
+    def _sum(self) -> None:
+        """Add what the contracted loops run through to the sums of the tile."""
+        nest, w, zero = self.nest, self.w, f"{self.compute}(0)"
+        sums = ["total", "part"] if self.blocked else ["total"]
+        sums_of = f"e_{self.x}" if self.sums_across else f"e_{self.y} * e_{self.x}"
+        with w.block(f"for i in range({sums_of}):"):
+            for held in sums:
+                w.line(f"{held}[i] = {zero}")
+        if self.blocked:
+            w.line("terms = 0")
+        with ExitStack() as stack:
+            for i in nest.contracted:
+                if i == nest.across:
+                    continue
+                name = index_name(i)
+                stack.enter_context(w.block(f"for {name} in range(n_{name}):", "contracted"))
+                self._enter([i])
+            if self.sums_across:
+                # no steps: a range that checks its step needs numba to be loaded
+                boxes = f"for box in range(boxes_{self.y}):"
+                stack.enter_context(w.block(boxes, "contracted, in tiles"))
+                w.line(f"{self.y}0 = box * box_{self.y}")
+                self._measure(self.y)
+            self._turn()
+            self._over_tile()
+            if self.blocked:
+                w.line(f"terms += {f'e_{self.y}' if self.sums_across else '1'}")
+                with w.block(f"if terms >= {BLOCK}:"):
+                    with w.block(f"for i in range({sums_of}):"):
+                        w.line("total[i] = total[i] + part[i]")
+                        w.line(f"part[i] = {zero}")
+                    w.line("terms = 0")
+
+    def _turn(self) -> None:
+        """Read a tile of each turned operand along its unit stride, transposing blocks of it; what
+        is next read in such pieces, no CPU sees coming: it is asked for ahead."""
+        nest, w, x, y = self.nest, self.w, self.x, self.y
+        for number in nest.turned:
+            name, lanes = nest.operands[number], nest.lanes(number)
+            self._place(name, [*self._outer(number), f"{y}0", f"{x}0 * {name}_{x}"])
+            w.line(f"ahead = at_{name} + {AHEAD} * {self._next(number)}")
+            rows = w.block(f"for {x} in range(0, e_{x}, {lanes}):", "blocks that are transposed")
+            with rows, w.block(f"for {y} in range(0, e_{y}, {lanes}):"):
+                to = f"{name}_turned, {y} * row + {x}, row"
+                source = f"{name}, at_{name} + {x} * {name}_{x} + {y}, {name}_{x}"
+                rest = f"e_{x} - {x}, e_{y} - {y}"
+                w.line(f"transpose_first({to}, {source}, {rest}, {lanes})")
+                with w.block(f"for i in range({lanes}):"):
+                    w.line(f"prefetch({name}, ahead + ({x} + i) * {name}_{x} + {y})")
+        for number in self.beside if nest.turned else ():
+            name = nest.operands[number]
+            line = LINE // np.dtype(nest.dtypes[number]).itemsize
+            self._place(name, [*self._outer(number), f"{y}0 * {name}_{y}", f"{x}0"])
+            w.line(f"ahead = at_{name} + {AHEAD} * {self._next(number)}")
+            rows = w.block(f"for {y} in range(e_{y}):", f"tiles of {name}")
+            with rows, w.block(f"for {x} in range(0, e_{x}, {line}):"):
+                w.line(f"prefetch({name}, ahead + {y} * {name}_{y} + {x})")
+
+    def _outer(self, operand: int) -> list[str]:
+        """The parts of an operand's place that the loops outside of a tile give."""
+        nest, name = self.nest, self.nest.operands[operand]
+        loops = [i for i in nest.terms[operand] if i < nest.across]
+        return [f"{index_name(i)} * {name}_{index_name(i)}" for i in loops]
+
+    def _next(self, operand: int) -> str:
+        """How much further on an operand's next tile lies."""
+        nest, name = self.nest, self.nest.operands[operand]
+        outer = [i for i in nest.contracted if i in nest.terms[operand] and i != nest.across]
+        if outer and not self.sums_across:
+            return f"{name}_{index_name(outer[-1])}"
+        return f"box_{self.y}" + f" * {name}_{self.y}" * (operand not in nest.turned)
+
+    def _place(self, name: str, parts: list[str]) -> None:
+        while len(parts) > TERMS:
+            self.w.line(f"at_{name} = {' + '.join(parts[:TERMS])}")
+            parts[:TERMS] = [f"at_{name}"]
+        self.w.line(f"at_{name} = {' + '.join(parts)}")
+
+    def _over_tile(self) -> None:
+        """The two loops of a tile, and the product of each element."""
+        nest, w, x, y = self.nest, self.w, self.x, self.y
+        with self._apart(), w.block(f"for {y} in range(e_{y}):"):
+            self._enter([nest.across])
+            with w.block(f"for {x} in range(e_{x}):", "innermost"):
+                if nest.contracted:
+                    sums = "part" if self.blocked else "total"
+                    place = x if self.sums_across else f"{y} * e_{x} + {x}"
+                    w.line(f"run = {sums}[{place}]")
+                    self._add_terms([], ["run"])
+                    w.line(f"{sums}[{place}] = run")
+                else:
+                    value = self._term()
+                    self._collect(f"{value} + {self.compute}(0)" if self.rounds else value)
+
+    def _collect(self, value: str) -> None:
+        """An element of the result: kept for later, or stored."""
+        if self.nest.streams:
+            self._keep(f"made[{self.y} * e_{self.x} + {self.x}]", value)
+        else:
+            self._store(value)
+
+    def _write_back(self) -> None:
+        """What has been collected."""
+        nest, w, x, y = self.nest, self.w, self.x, self.y
+        if nest.contracted:
+            place = x if self.sums_across else f"{y} * e_{x} + {x}"
+            value = f"total[{place}]" + f" + part[{place}]" * self.blocked
+            with ExitStack() as stack:
+                if not self.sums_across:
+                    stack.enter_context(w.block(f"for {y} in range(e_{y}):"))
+                stack.enter_context(w.block(f"for {x} in range(e_{x}):"))
+                self._collect(value)
+        if nest.streams:
+            self._stream()
+
+    def _stream(self) -> None:
+        """Write a tile past the caches, in one run where its rows follow each other."""
+        nest, w, x, y = self.nest, self.w, self.x, self.y
+        name = nest.operands[-1]
+        lanes = nest.vector // np.dtype(nest.dtypes[-1]).itemsize
+        parts = self._outer(self.result)
+        if self.sums_across:
+            self._place(name, [*parts, f"{x}0"])
+            w.line(f"stream(made, 0, {name}, at_{name}, e_{x}, {lanes})")
+            return
+        self._place(name, [*parts, f"{y}0 * {name}_{y}", f"{x}0"])
+        w.line(f"rows, length = e_{y}, e_{x}")
+        with w.block(f"if {name}_{y} == e_{x}:"):
+            w.line(f"rows, length = 1, e_{y} * e_{x}")
+        with w.block("for i in range(rows):"):
+            w.line(f"stream(made, i * length, {name}, at_{name} + i * {name}_{y}, length, {lanes})")
+
+    # ------------------------------------------------------------ elements
+
+    def _at(self, operand: int) -> str:
+        nest = self.nest
+        if operand in nest.turned:
+            return f"{nest.operands[operand]}_turned[{self.y} * row + {self.x}]"
+        return super()._at(operand)
+
+    def _value(self, loop: int) -> str:
+        name = index_name(loop)
+        return f"({name}0 + {name})" if loop >= self.nest.across else name

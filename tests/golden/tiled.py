@@ -1,0 +1,57 @@
+"""ab,ab->ab
+
+A[a, b]: float32
+B[a, b]: float32, turned round in the L1 cache
+C[a, b]: float32
+a: free, in tiles
+b: free, in tiles
+"""
+
+from numba.types import float32
+
+from einjit.kernel.intrinsics import minimum, restrict, scratch
+from einjit.kernel.memory import parts
+from einjit.kernel.vectors import prefetch, transpose_first
+
+CODEGEN = 1
+
+
+def contract(first, last, operands, sizes):
+    A = restrict(operands[0], float32)
+    B = restrict(operands[1], float32)
+    C = restrict(operands[2], float32)
+    # extents n_a, those of tiles box_a; strides A_a in elements, where they are not 1
+    n_a = sizes[0]
+    n_b = sizes[1]
+    A_a = sizes[2]
+    B_b = sizes[3]
+    C_a = sizes[4]
+    box_a = sizes[5]
+    box_b = sizes[6]
+    B_turned = scratch(4096, float32)  # a tile, in the L1 cache
+    row = parts(box_b, 8) * 8  # of a tile that is turned
+    boxes_a = parts(n_a, box_a)
+    for tile in range(first, last):  # free, parallel
+        a0 = tile % boxes_a * box_a
+        rest = tile // boxes_a
+        b0 = rest * box_b
+        e_a = minimum(box_a, n_a - a0)
+        e_b = minimum(box_b, n_b - b0)
+        at_B = a0 + b0 * B_b
+        ahead = at_B + 2 * box_a
+        for b in range(0, e_b, 8):  # blocks that are transposed
+            for a in range(0, e_a, 8):
+                transpose_first(
+                    B_turned, a * row + b, row, B, at_B + b * B_b + a, B_b, e_b - b, e_a - a, 8
+                )
+                for i in range(8):
+                    prefetch(B, ahead + (b + i) * B_b + a)
+        at_A = a0 * A_a + b0
+        ahead = at_A + 2 * box_a * A_a
+        for a in range(e_a):  # tiles of A
+            for b in range(0, e_b, 16):
+                prefetch(A, ahead + a * A_a + b)
+        for a in range(e_a):
+            for b in range(e_b):  # innermost
+                product = A[(a0 + a) * A_a + (b0 + b)]
+                C[(a0 + a) * C_a + (b0 + b)] = product * B_turned[a * row + b] + float32(0)
