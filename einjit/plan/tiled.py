@@ -26,7 +26,7 @@ class Tiled(Nest):
 
     Loops are numbered from the outermost: free ones, contracted ones, then the two of the tiles.
     The `turned` operands have unit stride along the last loop but one and are read through the L1
-    cache, `vector` bytes at a time. With `streams` the result is collected in a tile and written
+    cache, `vector` bytes at a time. With `streams` a product is collected in a tile and written
     past the caches. With `copies` nothing is computed: elements of one operand move as they are.
     """
 
@@ -54,11 +54,6 @@ class Tiled(Nest):
     def outer(self) -> tuple[int, ...]:
         """The free loops outside of the tiles."""
         return tuple(i for i in self.terms[-1] if i < self.across)
-
-    @property
-    def collects(self) -> bool:
-        """Whether the result is made in the cache before it is stored."""
-        return self.streams or bool(self.contracted)
 
     def describe(self) -> list[str]:
         """The operands' types and the role of each loop, a line each."""

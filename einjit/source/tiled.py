@@ -27,7 +27,6 @@ class _TiledWriter(Terms):
     def __init__(self, nest: Tiled, writer: Writer) -> None:
         super().__init__(nest, writer)
         self.x, self.y = index_name(nest.inner), index_name(nest.across)
-        self.result = len(nest.terms) - 1
         exact = ELEMENTS[nest.compute].exact
         self.blocked = bool(nest.contracted) and not (exact or nest.short)
         self.rounds = not (exact or nest.copies)
@@ -35,7 +34,7 @@ class _TiledWriter(Terms):
         self.beside = [  # what is read in pieces because others are turned
             number
             for number, loops in enumerate(nest.terms[:-1])
-            if nest.unit[number] and nest.across in loops
+            if nest.turned and nest.unit[number] and nest.across in loops
         ]
 
     # ------------------------------------------------------------ the parts, outermost first
@@ -48,10 +47,12 @@ class _TiledWriter(Terms):
                 self._decode()
                 if nest.contracted:
                     self._sum()
+                    self._store_sums()
                 else:
                     self._turn()
                     self._over_tile()
-                self._write_back()
+                if nest.streams:
+                    self._stream()
             if nest.streams:
                 w.line("settle()")
         w.drop_unused()
@@ -152,7 +153,7 @@ class _TiledWriter(Terms):
                 w.line(f"transpose_first({to}, {source}, {rest}, {lanes})")
                 with w.block(f"for i in range({lanes}):"):
                     w.line(f"prefetch({name}, ahead + ({x} + i) * {name}_{x} + {y})")
-        for number in self.beside if nest.turned else ():
+        for number in self.beside:
             name = nest.operands[number]
             line = LINE // np.dtype(nest.dtypes[number]).itemsize
             self._place(name, [*self._outer(number), f"{y}0 * {name}_{y}", f"{x}0"])
@@ -176,6 +177,7 @@ class _TiledWriter(Terms):
         return f"box_{self.y}" + f" * {name}_{self.y}" * (operand not in nest.turned)
 
     def _place(self, name: str, parts: list[str]) -> None:
+        """Where an operand's tile begins: the sum of these parts."""
         while len(parts) > TERMS:
             self.w.line(f"at_{name} = {' + '.join(parts[:TERMS])}")
             parts[:TERMS] = [f"at_{name}"]
@@ -194,41 +196,29 @@ class _TiledWriter(Terms):
                     self._add_terms([], ["run"])
                     w.line(f"{sums}[{place}] = run")
                 else:
-                    value = self._term()
-                    self._collect(f"{value} + {self.compute}(0)" if self.rounds else value)
+                    value = self._term() + f" + {self.compute}(0)" * self.rounds
+                    if nest.streams:
+                        self._keep(f"made[{y} * e_{x} + {x}]", value)
+                    else:
+                        self._store(value)
 
-    def _collect(self, value: str) -> None:
-        """An element of the result: kept for later, or stored."""
-        if self.nest.streams:
-            self._keep(f"made[{self.y} * e_{self.x} + {self.x}]", value)
-        else:
-            self._store(value)
-
-    def _write_back(self) -> None:
-        """What has been collected."""
-        nest, w, x, y = self.nest, self.w, self.x, self.y
-        if nest.contracted:
-            place = x if self.sums_across else f"{y} * e_{x} + {x}"
-            value = f"total[{place}]" + f" + part[{place}]" * self.blocked
-            with ExitStack() as stack:
-                if not self.sums_across:
-                    stack.enter_context(w.block(f"for {y} in range(e_{y}):"))
-                stack.enter_context(w.block(f"for {x} in range(e_{x}):"))
-                self._collect(value)
-        if nest.streams:
-            self._stream()
+    def _store_sums(self) -> None:
+        """The sums of the tile."""
+        w, x, y = self.w, self.x, self.y
+        place = x if self.sums_across else f"{y} * e_{x} + {x}"
+        with ExitStack() as stack:
+            if not self.sums_across:
+                stack.enter_context(w.block(f"for {y} in range(e_{y}):"))
+            stack.enter_context(w.block(f"for {x} in range(e_{x}):"))
+            self._store(f"total[{place}]" + f" + part[{place}]" * self.blocked)
 
     def _stream(self) -> None:
-        """Write a tile past the caches, in one run where its rows follow each other."""
+        """Write the tile past the caches, in one run where its rows follow each other."""
         nest, w, x, y = self.nest, self.w, self.x, self.y
         name = nest.operands[-1]
         lanes = nest.vector // np.dtype(nest.dtypes[-1]).itemsize
-        parts = self._outer(self.result)
-        if self.sums_across:
-            self._place(name, [*parts, f"{x}0"])
-            w.line(f"stream(made, 0, {name}, at_{name}, e_{x}, {lanes})")
-            return
-        self._place(name, [*parts, f"{y}0 * {name}_{y}", f"{x}0"])
+        outer = self._outer(len(nest.terms) - 1)
+        self._place(name, [*outer, f"{y}0 * {name}_{y}", f"{x}0"])
         w.line(f"rows, length = e_{y}, e_{x}")
         with w.block(f"if {name}_{y} == e_{x}:"):
             w.line(f"rows, length = 1, e_{y} * e_{x}")
