@@ -34,7 +34,10 @@ ROOMS = (
 
 LAZY = {
     ("registry", "kernel"): "llvmlite is loaded by the first call, not by `import einjit`",
-    ("source", "source"): "a structure has one writer: it does not wait for the others",
+    (
+        "source",
+        "source",
+    ): "a process that only multiplies matrices does not wait for the other writers",
     ("kernel", "kernel"): "numba is loaded by the first compilation: what is cached needs none",
     ("bench", "bench"): "limits are measured with llvmlite, which other commands do not wait for",
 }

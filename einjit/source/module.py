@@ -9,6 +9,8 @@ from einjit.plan.nest import Nest
 from einjit.plan.packed import Macrokernel, Move, Packed
 from einjit.plan.tiled import Tiled
 from einjit.source.elements import ELEMENTS
+from einjit.source.microkernel import write_macrokernel, write_move
+from einjit.source.packed import write_packed
 from einjit.source.writer import Writer
 
 CODEGEN = 1
@@ -88,7 +90,8 @@ def write_source(nest: Structure) -> Source:
 
 
 def _write(nest: Structure, body: Writer) -> None:
-    """The function of a structure, by its writer."""
+    """The function of a structure, by its writer; a process that only multiplies matrices does not
+    wait for the others."""
     if isinstance(nest, Tiled):
         from einjit.source.tiled import write_tiled
 
@@ -102,16 +105,10 @@ def _write(nest: Structure, body: Writer) -> None:
 
         write_nest(nest, body)
     elif isinstance(nest, Packed):
-        from einjit.source.packed import write_packed
-
         write_packed(nest, body)
     elif isinstance(nest, Macrokernel):
-        from einjit.source.microkernel import write_macrokernel
-
         write_macrokernel(nest, body)
     else:
-        from einjit.source.microkernel import write_move
-
         write_move(nest, body)
 
 
