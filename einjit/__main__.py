@@ -12,7 +12,7 @@ from typing import Any
 import einjit
 from einjit.bench.command import add_bench
 from einjit.errors import EinjitError
-from einjit.explain import explain
+from einjit.explanation import explain
 from einjit.kernel.cache import disk
 from einjit.settings import settings
 from einjit.source.elements import ELEMENTS

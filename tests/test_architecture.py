@@ -21,10 +21,10 @@ ROOMS = (
     *(
         "generated",
         "request",
-        "explain",
+        "explanation",
         "profile",
         "api",
-        "warmup",
+        "warming",
         "__init__",
         "bench",
         "__main__",

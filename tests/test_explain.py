@@ -13,7 +13,7 @@ import pytest
 
 import einjit
 from einjit.errors import ArgumentError, EinjitError, ShapeError, SubscriptsError
-from einjit.explain import explain
+from einjit.explanation import explain
 
 CHAIN = ("ij,jk,kl->il", (20, 300), (300, 40), (40, 50))
 
@@ -167,7 +167,7 @@ def test_arrays_of_any_size_are_explained_unread():
     # In a process of its own: to read beyond the one element there is would be its end.
     script = """
 import sys, numpy as np
-from einjit.explain import explain
+from einjit.explanation import explain
 endless = np.lib.stride_tricks.as_strided(np.zeros(1), (1 << 20, 1 << 20), (1 << 23, 8))
 texts = explain("ij,jk->ik", endless, (1 << 20, 50)), explain("ij->ji", (10**30, 10**30))
 assert all(map(str, texts)) and all(x._repr_html_() for x in texts)

@@ -11,7 +11,7 @@ import pytest
 
 import einjit
 from einjit.__main__ import main
-from einjit.explain import explain
+from einjit.explanation import explain
 
 PRODUCT = ["explain", "ij,jk->ik", "--shapes", "100x200,200x50"]
 

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 import einjit
-from einjit import profile, warmup
+from einjit import profile, warming, warmup
 from einjit.__main__ import main
 from einjit.errors import EinjitError
 from einjit.kernel.cache import Cache, Entry, disk
@@ -92,7 +92,7 @@ def test_dtypes(dtype):
 
 
 def test_the_usual_forms(monkeypatch):
-    module = sys.modules["einjit.warmup"]
+    module = warming
     for subscripts in module.COMMON:  # all can be planned, and are planned once
         layouts = module._shapes(subscripts, 8)
         assert einjit.explain(subscripts, *layouts).text
@@ -179,7 +179,7 @@ def test_a_kernel_that_does_not_compile_is_reported_once(monkeypatch):
     def fail(source):
         raise RuntimeError("no compiler today")
 
-    module = sys.modules["einjit.warmup"]
+    module = warming
     monkeypatch.setattr(module, "_compile_apart", lambda nests, advance: {})
     with monkeypatch.context() as patch:
         patch.setattr(build, "Kernel", fail)
@@ -196,7 +196,7 @@ def test_processes_that_do_not_do_their_work(folder, how):
     code = """
         import os, sys
         import einjit
-        module = sys.modules["einjit.warmup"]
+        import einjit.warming as module
         if sys.argv[1] == "dies":
             sys.path.insert(0, sys.argv[2])  # what starts there ends at once
         else:
@@ -283,7 +283,7 @@ def test_the_bar_moves_while_others_compile(folder):
     code = """
         import sys
         import einjit
-        module = sys.modules["einjit.warmup"]
+        import einjit.warming as module
         moves = []
         apart = module._compile_apart
 

@@ -244,7 +244,7 @@ def _compile_apart(nests: Sequence[Nest | Packed], advance: Any) -> dict[Nest | 
         advance(len(nests))
         return {}  # they are compiled here, when they are loaded
     parts = [list(nests[start::workers]) for start in range(workers)]
-    program = "import sys; sys.path[:] = {!r}; from einjit.warmup import work; work()"
+    program = "import sys; sys.path[:] = {!r}; from einjit.warming import work; work()"
     command = [sys.executable, "-c", program.format(sys.path)]
     running = []
     for part in parts:
