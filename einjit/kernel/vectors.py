@@ -267,7 +267,7 @@ def stream(typingctx: Any, source: Any, from_: Any, place: Any, at: Any, n: Any,
         source, from_, place, at, n, _ = args
         read, written = builder.gep(source, [from_]), builder.gep(place, [at])
         step, zero = ir.Constant(WORD, tile.lanes), ir.Constant(WORD, 0)
-        size = context.get_abi_sizeof(context.get_value_type(place_type.dtype))
+        size = tile.align * tile.parts
         behind = builder.and_(
             builder.neg(builder.ptrtoint(written, WORD)), ir.Constant(WORD, LINE - 1)
         )
@@ -295,7 +295,6 @@ def stream(typingctx: Any, source: Any, from_: Any, place: Any, at: Any, n: Any,
             copy(end, builder.sub(n, end))
         return context.get_dummy_value()
 
-    place_type = place
     return types.void(source, types.intp, place, types.intp, types.intp, lanes), emit
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 from einjit.equation.operands import Layout, packed
 from einjit.plan.blocking import Groups, Span, block
-from einjit.plan.dots import is_dots, lower_dots
+from einjit.plan.dots import SUMMED, is_dots, lower_dots
 from einjit.plan.indices import Loops, bytes_moved, simplify
 from einjit.plan.nest import BLOCK
 from einjit.plan.nesting import (
@@ -34,10 +34,7 @@ SPANS = 64
 LONG_BATCH = 64
 """Iterations of the other loops from which unrolling pays."""
 
-PACKED = (
-    *("float32", "float64", "complex64", "complex128"),
-    *("int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64"),
-)
+PACKED = (*SUMMED, "complex64", "complex128")
 """Types that microkernels multiply."""
 
 NARROW = 4
