@@ -14,7 +14,7 @@ from einjit.names import index_name, operand_name
 from einjit.plan.plan import Plan, make_plan
 from einjit.plan.task import Lowered
 from einjit.request import HandToNumpy, read_request, split_arguments, told
-from einjit.source.module import Source, write_source
+from einjit.source.module import Source
 
 Facts = dict[str, Any]
 """What JSON can hold, under the names of `Explanation.to_dict`."""
@@ -98,7 +98,7 @@ class Explanation:
     def sources(self) -> tuple[Source, ...]:
         """The generated source of the steps that are loop nests, each once."""
         nests = dict.fromkeys(step.lowered.nest for step in self.plan.steps)
-        return tuple(write_source(nest) for nest in nests if nest)
+        return tuple(Source(nest) for nest in nests if nest)
 
     @property
     def text(self) -> str:
@@ -250,7 +250,7 @@ def _behind(lowered: Lowered, inputs: list[str], result: str) -> Facts:
     if lowered.nest is None:
         return {"source": None}
     return {
-        "source": write_source(lowered.nest).module,
+        "source": Source(lowered.nest).module,
         "compute": lowered.nest.compute,
         "arrays": [*(inputs[place] for place in lowered.order), result],
         "loops": ["".join(map(index_letter, loop)) for loop in lowered.loops.indices],

@@ -19,7 +19,7 @@ from einjit.plan.nest import Nest
 from einjit.plan.packed import Macrokernel, Move, Packed
 from einjit.plan.plan import Plan
 from einjit.settings import logger, settings
-from einjit.source.module import Structure, write_source
+from einjit.source.module import Source, Structure
 
 if TYPE_CHECKING:
     from einjit.kernel.build import Kernel
@@ -147,7 +147,7 @@ class Registry:
         with self._lock:
             from einjit.kernel.build import is_cached
 
-        return all(is_cached(write_source(part)) for part in (nest, *nest.needs))
+        return all(is_cached(part) for part in (nest, *nest.needs))
 
     @property
     def native(self) -> "Native":
@@ -219,7 +219,7 @@ class Registry:
         from einjit.kernel.build import Kernel
 
         build = Kernel if settings.compiles else _plain().PlainKernel
-        built = build(write_source(structure))
+        built = build(Source(structure))
         built.last_use = self.native.clock
         self._seconds += 0.0 if built.from_cache else built.seconds
         what = "loaded" if built.from_cache else "compiled"

@@ -25,6 +25,7 @@ from einjit.kernel.cache import LARGEST, MAGIC, STALE, TOUCH, Cache, Entry, disk
 from einjit.kernel.load import Code
 from einjit.kernel.modules import Finder
 from einjit.registry import Registry
+from einjit.source.module import Source
 
 KEY = {"kind": "nest", "nest": "ab->a", "cpu": "zen", "settings": [["NUMBA_OPT", "3"]]}
 ENTRY = Entry(KEY, {"symbol": "f", "needs": ["memcpy"]}, Random(1).randbytes(300))
@@ -688,9 +689,9 @@ def test_damage_is_found_before_llvm_sees_it(installed, kernels, monkeypatch):
         """As a call requests a kernel, or an import a source; with the damage counted."""
         code = Code(entry.code, entry.facts.get("symbol", ""), tuple(entry.facts.get("needs", ())))
         before = installed.counts["refused"]
-        _, from_cache = obtain(entry.key, entry.facts, lambda: code)
+        _, kept = obtain(entry.key, lambda: (code, entry.facts))
         assert seen.pop() == entry.code
-        return from_cache, installed.counts["refused"] - before
+        return kept is not None, installed.counts["refused"] - before
 
     codes = [entry for entry in kernels if entry.key["kind"] != "source"]
     damages = []
@@ -733,8 +734,8 @@ def test_a_whole_file_with_the_wrong_facts_is_compiled_again(installed, kernels,
     entry = next(entry for entry in kernels if entry.key["kind"] == "nest")
     installed.save(Entry(entry.key, facts, entry.code))
     code = Code(entry.code, entry.facts["symbol"], tuple(entry.facts["needs"]))
-    loaded, from_cache = obtain(entry.key, entry.facts, lambda: code)
-    assert not from_cache
+    loaded, kept = obtain(entry.key, lambda: (code, entry.facts))
+    assert kept is None
     assert loaded.address
     assert installed.load(entry.key) == entry
 
@@ -745,8 +746,20 @@ def test_code_that_needs_what_the_process_has_not_is_compiled_again(installed, k
     needs = [*entry.facts["needs"], "a_symbol_of_nobody"]
     installed.save(Entry(entry.key, {**entry.facts, "needs": needs}, entry.code))
     code = Code(entry.code, entry.facts["symbol"], tuple(entry.facts["needs"]))
-    assert obtain(entry.key, entry.facts, lambda: code)[1] is False
+    assert obtain(entry.key, lambda: (code, entry.facts))[1] is None
     assert installed.load(entry.key) == entry
+
+
+def test_a_kernel_that_is_found_writes_no_text_but_for_one_that_is_lost(installed, kernels):
+    nest = einjit.expression(CALLS[1][0], (3, 4), (3, 4)).plan.steps[0].lowered.nest
+    found = build.Kernel(Source(nest))
+    assert found.from_cache
+    assert "text" not in vars(found.source)
+    path = installed.folder / file_name({"kind": "source", "module": found.source.module})
+    whole = path.read_bytes()
+    path.unlink()
+    assert build.Kernel(Source(nest)).from_cache
+    assert path.read_bytes() == whole
 
 
 def test_every_file_damaged_then_a_call(tmp_path):
@@ -803,12 +816,11 @@ NAMES = """
     from einjit.equation.operands import Layout
     from einjit.kernel.build import _plain, nest_key
     from einjit.kernel.cache import file_name
-    from einjit.source.module import write_source
     for case in ("ij,jk->ik float64", "ij,jk->ik float32", "ij,kj->ik float64"):
         subscripts, dtype = case.split()
         layouts = [Layout.contiguous((7, 7), dtype)] * 2
         nest = plan_for(subscripts, layouts).steps[0].lowered.nest
-        print(file_name(_plain(nest_key(write_source(nest)))))
+        print(file_name(_plain(nest_key(nest))))
 """
 
 SETTINGS = [
@@ -834,13 +846,13 @@ def test_settings_dtype_and_source_give_files_of_their_own():
 
 def test_versions_processor_and_generator_give_files_of_their_own(monkeypatch):
     source = next(iter(einjit.registry), None) or first_kernel()
-    name = file_name(build._plain(nest_key(source.source)))
+    name = file_name(build._plain(nest_key(source.source.nest)))
 
     def changed(module, attribute, value):
         with monkeypatch.context() as patch:
             patch.setattr(module, attribute, value)
             build.environment.cache_clear()
-            found = file_name(build._plain(nest_key(source.source)))
+            found = file_name(build._plain(nest_key(source.source.nest)))
         build.environment.cache_clear()
         return found
 
@@ -856,7 +868,7 @@ def test_versions_processor_and_generator_give_files_of_their_own(monkeypatch):
         changed(platform, "machine", lambda: "pdp11"),
     ]
     assert len({name, *different}) == len(different) + 1
-    assert file_name(build._plain(nest_key(source.source))) == name
+    assert file_name(build._plain(nest_key(source.source.nest))) == name
 
 
 def first_kernel():

@@ -8,7 +8,7 @@ from outcomes import arange, outcome, same
 
 import einjit
 from einjit.source.elements import ELEMENTS
-from einjit.source.module import write_source
+from einjit.source.module import Source
 
 HOSTILE = [
     *"'\"\\\n\r\t\0#;:(){}[]%$`_-+*/<>=@!0123456789",
@@ -51,7 +51,7 @@ def check_hostile(seeds):
     assert accepted > len(seeds) // 10
     for kernel in einjit.registry:  # a source says what its nest says, and a nest holds numbers
         nest = kernel.source.nest
-        assert kernel.source.text == write_source(nest).text
+        assert kernel.source.text == Source(nest).text
         assert all(type(loop) is int for term in nest.terms for loop in term)
         assert {*nest.dtypes, nest.compute} <= ELEMENTS.keys()
         assert all(

@@ -13,7 +13,7 @@ from test_einsum import mask, special_operands, unfusable
 import einjit
 from einjit.kernel.build import FASTMATH
 from einjit.kernel.compile import compile_nest
-from einjit.source.module import write_source
+from einjit.source.module import Source
 
 # --- values that are not exact
 
@@ -123,7 +123,7 @@ def test_as_many_loops_as_there_are():
 def test_python_nests_every_packed_contraction():
     """However its loops are shared out among M, N and K."""
     for packed in deepest():
-        compile(write_source(packed).text, "packed", "exec")
+        compile(Source(packed).text, "packed", "exec")
 
 
 # --- what is compiled
@@ -133,7 +133,7 @@ def test_kernels_need_nothing_of_the_process():
     """Else a process would import numba to load them."""
     packed = packed_of("iajb,cjdi->abcd", np.ones((5, 7, 4, 6)), np.ones((8, 4, 5, 5)))
     for structure in (packed, *packed.needs):
-        assert compile_nest(write_source(structure), FASTMATH).needs == ()
+        assert compile_nest(Source(structure), FASTMATH).needs == ()
 
 
 def test_shapes_share_kernels():

@@ -47,7 +47,7 @@ from einjit.source import dots as dots_writer
 from einjit.source import nest as nest_writer
 from einjit.source import tiled as tiled_writer
 from einjit.source.elements import ELEMENTS
-from einjit.source.module import CALLED, Source, write_source
+from einjit.source.module import CALLED, Source
 from einjit.source.writer import WIDTH, Writer
 
 FOLDER = Path(__file__).parent / "golden"
@@ -182,7 +182,7 @@ def random_sources():
     rng, found = Random(23), {}
 
     def add(structures):
-        for source in map(write_source, structures):
+        for source in map(Source, structures):
             found[source.module] = source
 
     while len(found) < 400:
@@ -203,13 +203,13 @@ def random_sources():
 
 def golden_kernel(name, structure, request):
     """The kernel of a golden text, which is what is written today."""
-    written = write_source(structure).text
+    written = Source(structure).text
     path = FOLDER / f"{name}.py"
     if request.config.getoption("--update-golden"):
         path.write_text(written)
     text = path.read_text()
     assert text == written
-    return Kernel(Source(structure, text))
+    return Kernel(Source(structure))
 
 
 @pytest.mark.parametrize("name", GOLDEN)
@@ -275,7 +275,7 @@ def test_golden_nests_cover_every_part():
         (True, False),
         (True, True),
     }
-    joint = {nest.kind for nest in found.values() if "jointly" in write_source(nest).text}
+    joint = {nest.kind for nest in found.values() if "jointly" in Source(nest).text}
     assert len(joint) == 3
     exact = {(nest.kind, ELEMENTS[nest.compute].exact) for nest in found.values()}
     assert len(exact) == 10
@@ -450,7 +450,7 @@ def test_letters_do_not_matter():
     texts = set()
     for subscripts in ("ij,jk->ik", "Zq,qX->ZX", " b a , a c -> b c ", "...y,yz->...z"):
         (nest,) = nests(plan_of(case(subscripts, (3, 4), (4, 5))))
-        texts.add(write_source(nest).text)
+        texts.add(Source(nest).text)
     assert len(texts) == 1
 
 
@@ -468,7 +468,7 @@ def test_same_nest_same_bytes():
 
 def _digest():
     structures = [nest for case in GOLDEN.values() for nest in nests(plan_of(case))]
-    texts = [write_source(structure).text for structure in (*structures, *PARTS.values())]
+    texts = [Source(structure).text for structure in (*structures, *PARTS.values())]
     return hashlib.sha256("".join(texts).encode()).hexdigest()
 
 
@@ -481,7 +481,7 @@ def test_other_nest_other_module(random_sources):
 
 def test_the_header_is_the_print_of_the_step():
     (nest,) = nests(plan_of(case("ij,jk->ik", (70, 20), (20, 30), dtypes="float16")))
-    header = write_source(nest).text.split('"""')[1]
+    header = Source(nest).text.split('"""')[1]
     assert header == (
         "ab,bc->ac\n\n"
         "A[a, b]: float16\n"
@@ -523,11 +523,11 @@ def carry_out(plan, operands, out, rng):
 
 def bound(lowered, arrays):
     """The function of a nest's or packed contraction's text, its operands and its sizes."""
-    nest, text = lowered.nest, write_source(lowered.nest).text
+    nest, text = lowered.nest, Source(lowered.nest).text
     if isinstance(nest, Nest):
         return contract_of(text, NESTS), (arrays, lowered.sizes)
     scratch = junk(np.empty(scratch_bytes(nest, lowered.sizes) // 8))
-    space = Space([*arrays, scratch], *(write_source(part).text for part in nest.needs))
+    space = Space([*arrays, scratch], *(Source(part).text for part in nest.needs))
     addresses = [array.ctypes.data for array in arrays]
     return space.contract(text), (addresses, (1, 2, scratch.ctypes.data, *lowered.sizes))
 

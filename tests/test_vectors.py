@@ -31,9 +31,11 @@ WORDS = "abcdefghij"
 
 @dataclass(frozen=True)
 class Probe:
-    """A kernel of one dtype that carries out whichever of `CALLS` is asked for: one compilation."""
+    """A kernel of one dtype that carries out whichever of `CALLS` is asked for: one compilation.
+    Or one of the text that is given."""
 
     dtype: str
+    text: str | None = None
 
     kind = "probe"
     arguments = ("which", "x", "y", "z", *WORDS)
@@ -57,7 +59,9 @@ class Probe:
         ]
         for number, call in enumerate(CALLS.values()):
             lines += [f"    if which == {number}:", f"        {call.format(lanes=self.lanes)}"]
-        return Source(self, "\n".join(lines) + "\n")
+        source = Source(self)
+        source.text = self.text or "\n".join(lines) + "\n"
+        return source
 
 
 CALLS = {
@@ -361,7 +365,7 @@ def contract(which, x, y, z, a, b, c, d, e, f, g, h, i, j):
 
 
 def test_sizes_and_addresses():
-    source = Source(Probe("int64"), SIZES)
+    source = Probe("int64", SIZES).source()
     kernel, meaning = Kernel(source), PlainKernel(source).contract
     function = ctypes.CFUNCTYPE(None, *[ctypes.c_ssize_t] * len(Probe.arguments))(kernel.address)
     rng = np.random.default_rng(6)

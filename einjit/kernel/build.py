@@ -8,21 +8,26 @@ from collections.abc import Callable
 from hashlib import sha256
 from importlib.util import find_spec
 from pathlib import Path
-from pkgutil import get_data
+from pkgutil import get_data, iter_modules
 from typing import Any
 
 import numpy as np
 
+import einjit.plan
+import einjit.source
 from einjit.kernel.cache import Entry, Key, disk
 from einjit.kernel.load import Code, Loaded
-from einjit.kernel.modules import keep_text
+from einjit.kernel.modules import has_text, keep_text
 from einjit.settings import settings
-from einjit.source.module import CODEGEN, Source
+from einjit.source.module import CODEGEN, Source, Structure
 from einjit.target import cpu
 
 FASTMATH = ("contract", "reassoc")
 """Sums may be reordered into lanes and fused with products. Without "nsz" LLVM takes nothing out
 of brackets (a·b + a·c stays), so NaN and infinity come out as they do in numpy, and 0 + -0 is 0."""
+
+PRIMITIVES = ("intrinsics", "memory", "lanes", "vectors", "context", "compile")
+"""The modules of this package that are in all machine code, or shape it."""
 
 
 class Kernel:
@@ -34,15 +39,17 @@ class Kernel:
     def __init__(self, source: Source) -> None:
         start = time.perf_counter()
         self.source = source
-        facts = {"module": source.module, "dtypes": source.nest.dtypes}
 
-        def compiled() -> Code:
+        def compiled() -> tuple[Code, dict[str, Any]]:
             from einjit.kernel.compile import compile_nest
 
-            return compile_nest(source, FASTMATH)
+            facts = {"module": source.module, "dtypes": source.nest.dtypes}
+            return compile_nest(source, FASTMATH), facts
 
-        self._loaded, self.from_cache = obtain(nest_key(source), facts, compiled)
-        keep_text(source)
+        self._loaded, kept = obtain(nest_key(source.nest), compiled)
+        self.from_cache = kept is not None
+        if kept is None or not has_text(str(kept.get("module"))):
+            keep_text(source)
         self.address = self._loaded.address
         self.seconds = time.perf_counter() - start
         self.usage = np.zeros(2, np.intp)
@@ -69,43 +76,60 @@ class Builtin:
     """A function of the module `hot` or `pool`, as machine code."""
 
     def __init__(self, name: str, module: str = "hot") -> None:
-        def compiled() -> Code:
+        def compiled() -> tuple[Code, dict[str, Any]]:
             from einjit.kernel.compile import compile_builtin
 
-            return compile_builtin(name, module)
+            return compile_builtin(name, module), {}
 
-        source = _digest(module, "layout")
+        source = _digest(f"einjit.kernel.{module}", "einjit.kernel.layout")
         key = {**environment(), "kind": module, "name": name, "source": source}
-        self._loaded, self.from_cache = obtain(key, {}, compiled)
+        self._loaded, kept = obtain(key, compiled)
+        self.from_cache = kept is not None
         self.address = self._loaded.address
 
 
-def nest_key(source: Source) -> Key:
-    """The key of a nest's kernel."""
+def nest_key(nest: Structure) -> Key:
+    """The key of a nest's kernel. The structure and the generator stand for the text."""
     return {
         **environment(),
         "kind": "nest",
-        "nest": str(source.nest),
-        "source": sha256(source.text.encode()).hexdigest(),
+        "nest": str(nest),
+        "structure": repr(nest),
+        "generator": generator(),
         "fastmath": FASTMATH,
     }
 
 
-def is_cached(source: Source) -> bool:
-    """Whether the cache has the kernel of a source."""
-    return disk().has(_plain(nest_key(source)))
+def is_cached(nest: Structure) -> bool:
+    """Whether the cache has the kernel of a nest."""
+    return disk().has(_plain(nest_key(nest)))
 
 
-def obtain(key: Key, facts: dict[str, Any], compiled: Callable[[], Code]) -> tuple[Loaded, bool]:
-    """The loaded code of a key, and whether the cache had it; else it is compiled and kept."""
+def obtain(
+    key: Key, compiled: Callable[[], tuple[Code, dict[str, Any]]]
+) -> tuple[Loaded, dict[str, Any] | None]:
+    """The loaded code of a key, and the facts that the cache had with it; where it had nothing,
+    the code is compiled and kept with the facts that come with it."""
     entry = disk().load(_plain(key))
-    code = None if entry is None else Code.of(entry.facts, entry.code)
-    if code is not None and not code.missing:
-        return Loaded(code), True
-    code = compiled()
+    if entry is not None:
+        code = Code.of(entry.facts, entry.code)
+        if code is not None and not code.missing:
+            return Loaded(code), entry.facts
+    code, facts = compiled()
     facts = {**facts, "symbol": code.symbol, "needs": code.needs}
     disk().save(Entry(_plain(key), _plain(facts), code.object))
-    return Loaded(code), False
+    return Loaded(code), None
+
+
+@functools.cache
+def generator() -> str:
+    """The digest of all that generated text depends on, beside its structure."""
+    modules = (
+        f"{package.__name__}.{found.name}"
+        for package in (einjit.plan, einjit.source)
+        for found in iter_modules(package.__path__)
+    )
+    return _digest(*sorted(modules))
 
 
 @functools.cache
@@ -114,7 +138,7 @@ def environment() -> Key:
     name, features = cpu()
     return {
         "codegen": CODEGEN,
-        "primitives": _digest("intrinsics", "memory", "lanes", "vectors", "context", "compile"),
+        "primitives": _digest(*(f"einjit.kernel.{name}" for name in PRIMITIVES)),
         "python": sys.implementation.cache_tag,
         "system": f"{sys.platform} {platform.machine()}",
         "numba": _version("numba"),
@@ -133,8 +157,9 @@ def _version(package: str) -> str:
 
 
 def _digest(*modules: str) -> str:
-    """The digest of some modules of this package."""
-    texts = (get_data("einjit.kernel", f"{module}.py") or b"" for module in modules)
+    """The digest of some modules."""
+    names = (module.rpartition(".") for module in modules)
+    texts = (get_data(package, f"{name}.py") or b"" for package, _, name in names)
     return sha256(b"\0".join(texts)).hexdigest()
 
 

@@ -30,6 +30,11 @@ def enter(module: ModuleType, text: str) -> None:
     sys.modules[module.__name__] = module
 
 
+def has_text(module: str) -> bool:
+    """Whether the cache has the text of a module, or keeps nothing."""
+    return not disk().writes or disk().has(_key(module))
+
+
 def keep_text(source: Source) -> None:
     """Put the text of a source into the cache, for other processes to import."""
     if not disk().has(_key(source.module)):

@@ -1,7 +1,7 @@
 """A generated module: its header, the names it uses, and the kernel."""
 
 import re
-from dataclasses import dataclass
+from functools import cached_property
 from hashlib import sha256
 
 from einjit.plan.dots import Dots
@@ -9,8 +9,6 @@ from einjit.plan.nest import Nest
 from einjit.plan.packed import Macrokernel, Move, Packed
 from einjit.plan.tiled import Tiled
 from einjit.source.elements import ELEMENTS
-from einjit.source.microkernel import write_macrokernel, write_move
-from einjit.source.packed import write_packed
 from einjit.source.writer import Writer
 
 CODEGEN = 1
@@ -42,15 +40,22 @@ Structure = Nest | Packed | Macrokernel | Move
 """What a module is generated from."""
 
 
-@dataclass(frozen=True, slots=True)
 class Source:
-    """The text of one generated module, and the name it is imported by."""
+    """The module generated from a structure. Its text is written when it is first asked for: a
+    process that finds the kernel in the cache needs neither the text nor the writers.
+    """
 
-    nest: Structure
-    text: str
+    def __init__(self, nest: Structure) -> None:
+        self.nest = nest
+
+    @cached_property
+    def text(self) -> str:
+        """The same structure gives the same bytes."""
+        return _written(self.nest)
 
     @property
     def module(self) -> str:
+        """The name it is imported by."""
         return module_name(self.nest.kind, self.text)
 
     def __str__(self) -> str:
@@ -62,8 +67,7 @@ def module_name(kind: str, text: str) -> str:
     return f"{PACKAGE}.{kind}_{sha256(text.encode()).hexdigest()[:16]}"
 
 
-def write_source(nest: Structure) -> Source:
-    """The source of a structure: the same structure gives the same bytes."""
+def _written(nest: Structure) -> str:
     body = Writer()
     _write(nest, body)
     text = body.text()
@@ -86,12 +90,11 @@ def write_source(nest: Structure) -> Source:
     w.line(f"CODEGEN = {CODEGEN}")
     w.line()
     w.line()
-    return Source(nest, w.text() + text)
+    return w.text() + text
 
 
 def _write(nest: Structure, body: Writer) -> None:
-    """The function of a structure, by its writer; a process that only multiplies matrices does not
-    wait for the others."""
+    """The function of a structure, by its writer, which is imported when it is used."""
     if isinstance(nest, Tiled):
         from einjit.source.tiled import write_tiled
 
@@ -105,11 +108,16 @@ def _write(nest: Structure, body: Writer) -> None:
 
         write_nest(nest, body)
     elif isinstance(nest, Packed):
+        from einjit.source.packed import write_packed
+
         write_packed(nest, body)
-    elif isinstance(nest, Macrokernel):
-        write_macrokernel(nest, body)
     else:
-        write_move(nest, body)
+        from einjit.source.microkernel import write_macrokernel, write_move
+
+        if isinstance(nest, Macrokernel):
+            write_macrokernel(nest, body)
+        else:
+            write_move(nest, body)
 
 
 def _kinds(nest: Structure) -> set[str]:
