@@ -40,7 +40,7 @@ class Settings:
     `EINJIT_NUM_THREADS`: how many threads a large call may use, where nothing in the program says
     otherwise; NUMBA_NUM_THREADS, or the cores there are, bounds it (`most_threads`).
     `EINJIT_KEEP_MB`: how many megabytes of memory that large results leave are kept for the next
-    ones (512); 0 leaves it all to numpy.
+    ones (an eighth of the machine's, at least 512); 0 leaves it all to numpy.
     `NUMBA_DISABLE_JIT=1`: run generated source as plain Python.
     `EINJIT_LOG`: a level of the standard library's logging, as in `EINJIT_LOG=debug`.
     """
@@ -68,7 +68,7 @@ class Settings:
         threads = environment.get("EINJIT_NUM_THREADS") or None
         if threads is not None and not (threads.isdecimal() and int(threads) > 0):
             raise OptionError(f"EINJIT_NUM_THREADS={threads!r} is no number of threads, 1 or more")
-        keep = environment.get("EINJIT_KEEP_MB") or "512"
+        keep = environment.get("EINJIT_KEEP_MB") or str(max(512, _memory() // 8))
         if not keep.isdecimal():
             raise OptionError(f"EINJIT_KEEP_MB={keep!r} is no number of megabytes, 0 or more")
         return cls(
@@ -84,6 +84,14 @@ class Settings:
             compiles=environment.get("NUMBA_DISABLE_JIT", "0") in ("", "0"),
             numba_settings=tuple((n, environment[n]) for n in NUMBA_SETTINGS if n in environment),
         )
+
+
+def _memory() -> int:
+    """Megabytes of memory of the machine; 0 where the system does not tell."""
+    try:
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") >> 20
+    except (AttributeError, OSError, ValueError):
+        return 0
 
 
 def _most_threads(asked: str) -> int:

@@ -1,6 +1,7 @@
 """Memory of large results: owned by the arrays, kept when they are dropped, bounded, given back."""
 
 import ctypes
+import sys
 import tracemalloc
 
 import numpy as np
@@ -10,8 +11,9 @@ from numpy._core.multiarray import get_handler_name
 import einjit
 from einjit.kernel.layout import BLOCK_HEADER, IDLE, KEPT, LIMIT, MOST_IDLE, SETTLE
 from einjit.kernel.native import _numpy_api
+from einjit.kernel.pool import FIRM
 from einjit.kernel.results import LARGE, Results, can_keep, results
-from einjit.settings import settings
+from einjit.settings import Settings, _memory, settings
 from tests.children import run
 
 pytestmark = pytest.mark.skipif(
@@ -125,6 +127,29 @@ def test_what_was_left_first_goes_first():
     assert idle(pool) == many[3:]
     pool.let_go()
     assert idle(pool) == []
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the system does not tell")
+def test_what_lies_idle_is_lent_to_the_system():
+    """All but the last block, and that one too where it is large."""
+
+    def lent():
+        """Bytes that the system may take."""
+        with open("/proc/self/smaps") as lines:
+            return sum(int(line.split()[1]) << 10 for line in lines if "LazyFree:" in line)
+
+    pool = Results()
+    for size, bytes_ in ((5, 0), (6, 5), (FIRM >> 20, 11), (5, 11 + (FIRM >> 20))):
+        made = made_by(pool, np.empty, size << 20)
+        made[0].fill(1)
+        drop(made)
+        assert lent() >= (bytes_ << 20) * 7 // 8  # not pages that others share
+        assert bytes_ or not lent()
+    pool.let_go()
+
+
+def test_an_eighth_of_the_memory_is_kept_unless_told():
+    assert Settings.read({}).keep == max(512, _memory() // 8) << 20
 
 
 def test_zeros_are_zeros_in_memory_that_was_used():

@@ -22,6 +22,9 @@ from einjit.kernel.layout import (
 )
 from einjit.kernel.memory import call3, madvise, memcpy, memset, mmap, munmap, put, word
 
+FIRM = 64 << 20
+"""Bytes up to which the block that was released last is not lent."""
+
 
 def allocate(pool: int, size: int, unused: int) -> int:
     """Memory of so many bytes, at the start of a cache line: the smallest idle block that fits and
@@ -62,8 +65,8 @@ def allocate(pool: int, size: int, unused: int) -> int:
 def release(pool: int, place: int, unused: int) -> int:
     """Keep the memory for the next result. Beyond the limit, what was left first goes.
 
-    The system may have the pages of all idle blocks but the last one, whose next owner has them as
-    they are: to lend them takes a tenth of a millisecond, and so does their return.
+    The system may have the pages of idle blocks, but for the last one unless it is large: to lend
+    them takes a tenth of a millisecond, and so does their return.
     """
     if place == 0:
         return 0
@@ -85,6 +88,8 @@ def release(pool: int, place: int, unused: int) -> int:
             put(kept + 16 * i + 8, word(kept + 16 * (i + gone) + 8))
     if n > 0 and word(pool + 8 * LEND) != 0:
         madvise(word(kept + 16 * n - 16), word(kept + 16 * n - 8), word(pool + 8 * LEND))
+    if capacity > FIRM and word(pool + 8 * LEND) != 0:
+        madvise(block, capacity, word(pool + 8 * LEND))
     put(kept + 16 * n, block)
     put(kept + 16 * n + 8, capacity)
     put(pool + 8 * IDLE, n + 1)
