@@ -352,3 +352,23 @@ def test_a_result_too_large_for_memory_is_a_memory_error():
     for _ in range(2):
         with pytest.raises(MemoryError):
             einjit.einsum("i,j->ij", row, row)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64", "int16"])
+@pytest.mark.parametrize(
+    ("subscripts", "one", "two"),
+    [
+        ("bij,bjf->bif", (3, 101, 131), (3, 131, 3)),
+        ("jf,ij->if", (131, 5), (201, 131)),
+        ("ijk,jkf->fi", (301, 13, 11), (13, 11, 3)),
+        ("ij,jj->ij", (301, 131), (131, 131)),
+    ],
+)
+def test_a_few_columns_with_many_rows(dtype, subscripts, one, two):
+    """The smaller operand is turned first; sums of small integers are exact."""
+    rng = np.random.default_rng(7)
+    operands = [rng.integers(-4, 5, shape).astype(dtype) for shape in (one, two)]
+    expected = np.einsum(subscripts, *operands)
+    np.testing.assert_array_equal(einjit.einsum(subscripts, *operands), expected)
+    turned = [operand.T.copy().T for operand in operands]
+    np.testing.assert_array_equal(einjit.einsum(subscripts, *turned), expected)

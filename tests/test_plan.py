@@ -13,7 +13,7 @@ import einjit
 from einjit.equation.operands import Layout, as_plain, packed
 from einjit.equation.parser import parse
 from einjit.kernel.layout import MOST_POINTERS
-from einjit.plan.dots import FEW
+from einjit.plan.dots import FEW, TURNED
 from einjit.plan.indices import Loops, arrange, inner_cost, simplify
 from einjit.plan.lowering import (
     LONG_BATCH,
@@ -413,6 +413,29 @@ def table():
         ("nest", plan_of(",ij,jk->ik", (), (30, 30), (30, 30), optimize=False)),
     ]:
         yield name, reasons[name], plan.steps[0].lowered
+
+
+def test_the_smaller_of_a_few_rows_with_many_is_turned_first():
+    """It alone, and where the other is so much larger that a step more pays."""
+    many = TURNED // (64 * 3) + 1
+    for subscripts, *shapes in (
+        ("bij,bjf->bif", (2, many, 64), (2, 64, 3)),
+        ("jf,ij->if", (64, 3), (many, 64)),
+        ("ijk,jkf->fi", (many, 8, 8), (8, 8, 3)),  # j and k fuse in both
+    ):
+        first, second = plan_of(subscripts, *shapes).steps
+        assert (first.lowered.name, second.lowered.name) == ("copy", "dots")
+        assert first.inputs == (int(subscripts.index("f") > 2),)
+        assert all(row[-1] == 1 for row in second.lowered.loops.strides[:2])
+    for options, subscripts, *shapes in (
+        ({"optimize": False}, "ij,jf->if", (many, 64), (64, 3)),
+        ({"dtype": "complex64"}, "ij,jf->if", (many, 64), (64, 3)),
+        ({}, "ij,jf->if", (many - 2, 64), (64, 3)),
+        ({}, "bij,bjf->bif", (99, 8, 64), (99, 64, 8)),  # as large as the other
+        ({}, "ij,fj->if", (many, 64), (3, 64)),
+        ({}, "ji,jf->if", (64, many), (64, 3)),
+    ):
+        assert len(plan_of(subscripts, *shapes, **options).steps) == 1
 
 
 def test_tiles_fit_their_room():

@@ -16,6 +16,12 @@ FEW = 8
 """Rows of the smaller operand up to which turning the larger one round for register tiles costs
 more than it saves. Measured."""
 
+TURNED = 1 << 15
+"""Iterations from which a smaller operand that lies along its rows is turned first: a step more."""
+
+TURNED_SHARE = 4
+"""How many times larger the other operand is then, at least."""
+
 LONG_ROW = 4
 """Vectors of a row from which summing it in vectors pays."""
 
@@ -86,14 +92,15 @@ class Rows:
 
 
 def rows_of(loops: Loops, dtype: str) -> Rows | None:
-    """The rows of a step that is one of a few rows with many, if it is."""
+    """The rows of a step that is one of a few rows with many, if it is; the smaller operand may
+    have to be turned first."""
     *inputs, result = loops.strides
     contracted = loops.contracted
     if len(inputs) != 2 or len(contracted) != 1:
         return None
     inner = contracted[0]
     lanes = vector_bytes() // np.dtype(dtype).itemsize
-    if any(row[inner] != 1 for row in inputs) or loops.extents[inner] < LONG_ROW * lanes:
+    if loops.extents[inner] < LONG_ROW * lanes:
         return None
     own = [
         [i for i in range(len(result)) if result[i] and inputs[k][i] and not inputs[1 - k][i]]
@@ -101,7 +108,7 @@ def rows_of(loops: Loops, dtype: str) -> Rows | None:
     ]
     volumes = [math.prod(loops.extents[i] for i in group) for group in own]
     larger = 0 if volumes[0] >= volumes[1] else 1
-    if not own[0] or not own[1] or volumes[1 - larger] > FEW:
+    if not own[0] or not own[1] or volumes[1 - larger] > FEW or inputs[larger][inner] != 1:
         return None
 
     def longest(group: Sequence[int]) -> int:
@@ -121,7 +128,26 @@ def is_dots(task: Task) -> bool:
     """Whether a few rows meet many, along both of which the contracted loop lies side by side."""
     if set(task.dtypes) != {task.compute} or task.compute not in SUMMED:
         return False
-    return rows_of(simplify(task.loops), task.compute) is not None
+    loops = simplify(task.loops)
+    rows = rows_of(loops, task.compute)
+    return rows is not None and loops.strides[1 - rows.larger][rows.inner] == 1
+
+
+def turned_first(task: Task) -> tuple[int, tuple[int, ...]] | None:
+    """The operand of few rows that is better turned before its rows are multiplied with many, and
+    the indices that are to lie side by side in it."""
+    if set(task.dtypes) != {task.compute} or task.compute not in SUMMED:
+        return None
+    loops = simplify(task.loops)
+    rows = rows_of(loops, task.compute)
+    if rows is None or loops.iterations < TURNED:
+        return None
+    smaller = 1 - rows.larger
+    sizes = bytes_moved(loops, task.itemsizes)
+    lies = loops.strides[smaller][rows.inner] == 1
+    if lies or sizes[rows.larger] < TURNED_SHARE * sizes[smaller]:
+        return None
+    return smaller, loops.indices[rows.inner]
 
 
 def lower_dots(name: str, reason: str, task: Task) -> Lowered:

@@ -12,6 +12,7 @@ from einjit.equation.equation import Equation, index_letter
 from einjit.equation.operands import Layout, result_layout, strides_by_index
 from einjit.errors import ShapeError
 from einjit.names import operand_name
+from einjit.plan.dots import turned_first
 from einjit.plan.indices import Loops
 from einjit.plan.lowering import lower
 from einjit.plan.path import Path, choose_path
@@ -125,8 +126,9 @@ def make_plan(
     ]
     result = out or result_layout(equation, extents, operands, order, dtype)
     path, reason = choose_path(equation, extents, optimize)
-    steps = _Steps(equation, extents, layouts, "float32" if dtype == "float16" else dtype)
-    steps.follow(path, result, "" if out else order, early=optimize is not False)
+    compute = "float32" if dtype == "float16" else dtype
+    steps = _Steps(equation, extents, layouts, compute, early=optimize is not False)
+    steps.follow(path, result, "" if out else order)
     return Plan(equation, extents, tuple(operands), cast, tuple(steps.steps), reason)
 
 
@@ -147,7 +149,7 @@ class _Slot:
 
 
 class _Steps:
-    """The steps along a path, and the slots they fill."""
+    """The steps along a path, and the slots they fill; with `early` also steps that make ready."""
 
     def __init__(
         self,
@@ -155,8 +157,10 @@ class _Steps:
         extents: tuple[int, ...],
         operands: Sequence[Layout],
         compute: str,
+        early: bool,
     ) -> None:
         self.equation, self.extents, self.compute = equation, extents, compute
+        self.early = early
         rows = strides_by_index(equation, extents, operands)
         self.slots = [
             _Slot(letters, operand.dtype, tuple(row))
@@ -164,7 +168,7 @@ class _Steps:
         ]
         self.steps: list[Step] = []
 
-    def follow(self, path: Path, result: Layout, order: str, early: bool) -> None:
+    def follow(self, path: Path, result: Layout, order: str) -> None:
         """Take the path; with an `order`, the result is new and may be a view in that order."""
         left = list(range(len(self.slots)))
         output = self.equation.output
@@ -172,7 +176,7 @@ class _Steps:
             chosen = [left[place] for place in sorted(group)]
             left = [slot for slot in left if slot not in chosen]
             needed = set(output).union(*(self.slots[slot].term for slot in left))
-            if early and len(chosen) > 1:
+            if self.early and len(chosen) > 1:
                 chosen = [self._sum_early(slot, chosen, needed) for slot in chosen]
             if number == len(path) - 1:
                 self._contract(chosen, output, result, order)
@@ -189,6 +193,11 @@ class _Steps:
         if own <= others or together < EARLY or together < 4 * (apart + self._iterations(own)):
             return slot
         return self._intermediate([slot], [i for i in self._by_stride([slot]) if i in others])
+
+    def _turn(self, slot: int, inner: Sequence[int]) -> int:
+        """Copy an operand with some indices innermost."""
+        outer = [i for i in self._by_stride([slot]) if i not in inner]
+        return self._intermediate([slot], [*outer, *inner])
 
     def _intermediate(self, chosen: list[int], kept: Sequence[int]) -> int:
         shape = tuple(self.extents[i] for i in kept)
@@ -223,7 +232,14 @@ class _Steps:
         viewable = moves and _serves(view, result, order)
         if not viewable and result.size * np.dtype(result.dtype).itemsize > sys.maxsize:
             raise ShapeError(f"a result of shape {result.shape} is larger than memory can be")
-        for lowered in lower(Task(loops, dtypes, self.compute, moves, viewable)):
+        task = Task(loops, dtypes, self.compute, moves, viewable)
+        turned = turned_first(task) if self.early else None
+        if turned is not None:
+            number, inner = turned
+            chosen = list(chosen)
+            chosen[number] = self._turn(chosen[number], inner)
+            return self._contract(chosen, kept, result, order)
+        for lowered in lower(task):
             if lowered.name == "view":
                 result = view
             layout = lowered.pieces or result
