@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from strategies import case_strategy, lay_out, operand_sets, random_equation
 
 import einjit
+from einjit.target import last_cache
 
 EQUATIONS = {seed: random_equation(Random(seed)) for seed in range(50)}
 CAMPAIGN = {seed: random_equation(Random(seed)) for seed in range(1000, 1500)}
@@ -352,6 +353,24 @@ def test_a_result_too_large_for_memory_is_a_memory_error():
     for _ in range(2):
         with pytest.raises(MemoryError):
             einjit.einsum("i,j->ij", row, row)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "complex128", "int8"])
+@pytest.mark.parametrize("ahead", [0, 1, 37])
+def test_outer_products_that_no_cache_holds(dtype, ahead):
+    """Written past the caches, to memory that begins anywhere in a line."""
+    columns = 192
+    rows = last_cache() // (np.dtype(dtype).itemsize * columns) + 3
+    rng = np.random.default_rng(8)
+    one, two = (rng.integers(-4, 5, n).astype(dtype) for n in (rows, columns))
+    memory = np.full(ahead + rows * columns + 1, 99, dtype)
+    out = memory[ahead:-1].reshape(rows, columns)
+    found = einjit.einsum("i,j->ij", one, two, out=out)
+    np.testing.assert_array_equal(found, np.outer(one, two))
+    assert (memory[:ahead] == 99).all()
+    assert memory[-1] == 99
+    steps = einjit.explain("i,j->ij", one, two).plan.steps
+    assert [step.lowered.name for step in steps] == ["streamed"]
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64", "int16"])

@@ -30,6 +30,7 @@ from einjit.plan.path import MOST_TOGETHER, STEP
 from einjit.plan.plan import CAST_FIRST, EARLY, make_plan
 from einjit.plan.tiled import LANES, TILE
 from einjit.plan.tiling import tile
+from einjit.target import last_cache
 
 LENGTH = strip_length("float64")
 
@@ -389,6 +390,11 @@ def table():
         ("tiled", plan_of("ij,ji,i->i", (16, 100), (100, 16), (16,))),
         ("nest", plan_of("ij,i->i", (16, 100), (16,))),
         ("nest", plan_of("kij->ji", (20, 16, 16))),
+        # The result is all there is to move, and whole lines of it are written past the caches.
+        ("streamed", plan_of("i,j->ij", (last_cache() // 512 + 1,), (64,))),
+        ("nest", plan_of("i,j->ij", (last_cache() // 512,), (64,))),
+        ("nest", plan_of("i,j->ij", (last_cache() // 500,), (63,))),
+        ("nest", plan_of("ij,j->ij", (last_cache() // 512 + 1, 64), (64,))),
         # Rows of a batch's products lie apart, and their sums are tiny.
         ("unrolled", plan_of("abc,bec->abe", (50, 8, 3), (8, 20, 3))),
         ("packed", plan_of("bac,bec->bae", (8, 50, 3), (8, 20, 3))),

@@ -23,7 +23,15 @@ from einjit.plan.nesting import (
     parallel_loops,
 )
 from einjit.plan.task import BYTE_TIME, FMA_TIME, Lowered, Task
-from einjit.plan.tiling import Tiling, arranged, copied, is_tiled, lower_tiled, tiling_of
+from einjit.plan.tiling import (
+    Tiling,
+    arranged,
+    copied,
+    is_streamed,
+    is_tiled,
+    lower_tiled,
+    tiling_of,
+)
 
 LONG_SUM = 1 << 18
 """Iterations from which splitting a sum pays for the second step that adds its pieces."""
@@ -312,6 +320,12 @@ LOWERINGS = (
         is_tiled,
         _as_tiled,
         "operands differ in what lies side by side: tiles transposed in the cache",
+    ),
+    Lowering(
+        "streamed",
+        is_streamed,
+        _as_tiled,
+        "a large result of small operands: whole lines, written past the caches",
     ),
     Lowering("split", _is_long_sum, _as_split, "a long sum, few results: summed in fixed spans"),
     Lowering("nest", lambda task: True, _as_nest, "loops ordered by stride"),
