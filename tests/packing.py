@@ -27,9 +27,9 @@ POISON = 1 << 16
 
 @contextmanager
 def packing_all(caches=TINY, **facts):
-    """Small caches, and products packed however small they are."""
+    """Small caches, pages of a line, and products packed however small they are."""
     low = {"SHORTEST_SIDE": 2, "SHORTEST_SUM": 2, "SMALL_PRODUCT": 1}
-    with pytest.MonkeyPatch.context() as patch, blocked_for(caches=caches, **facts):
+    with pytest.MonkeyPatch.context() as patch, blocked_for(caches=caches, page=64, **facts):
         for name, limit in low.items():
             patch.setattr(lowering, name, limit)
         yield

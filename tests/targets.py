@@ -17,7 +17,14 @@ OVERRUN = 3 * 64
 
 
 @contextmanager
-def blocked_for(caches=None, last_cache=None, vector_bytes=None, vector_registers=None, cores=None):
+def blocked_for(
+    caches=None,
+    last_cache=None,
+    vector_bytes=None,
+    vector_registers=None,
+    cores=None,
+    page=blocking.PAGE,
+):
     """For as long as the context lasts, contractions are planned for a CPU of these facts, all of
     them this one's where they are not given.
 
@@ -31,6 +38,7 @@ def blocked_for(caches=None, last_cache=None, vector_bytes=None, vector_register
         "cores": cores,
     }
     with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(blocking, "PAGE", page)
         for name, value in facts.items():
             if value is not None:
                 for module in (target, blocking, dots, nesting, tiling):

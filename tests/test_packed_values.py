@@ -137,7 +137,7 @@ def test_kernels_need_nothing_of_the_process():
 
 
 def test_shapes_share_kernels():
-    plans = [plan_of("ij,jk->ik", np.ones((n, 500)), np.ones((500, n + 1))) for n in (90, 95)]
+    plans = [plan_of("ij,jk->ik", np.ones((n, 500)), np.ones((500, n + 1))) for n in (90, 94)]
     one, two = (plan.steps[0].lowered for plan in plans)
     assert one.nest == two.nest
     assert one.sizes != two.sizes

@@ -146,6 +146,7 @@ SMALL = {
     "vector_bytes": 32,
     "vector_registers": 16,
     "cores": 2,
+    "page": 128,
 }
 """A CPU whose caches hold little: small operands are packed, in several boxes."""
 
