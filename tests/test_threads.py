@@ -19,6 +19,7 @@ from einjit.plan.lowering import LOWERINGS
 from einjit.plan.plan import make_plan
 from einjit.registry import registry
 from einjit.settings import Settings
+from einjit.target import last_cache
 
 MOST = numba.config.NUMBA_NUM_THREADS
 
@@ -79,6 +80,8 @@ EQUATIONS = [
     ("kab,kcd->acbd", operand(60, 30, 40), operand(60, 40, 5)),
     ("ijb,jkb->ikb", operand(70, 60, 9), operand(60, 80, 9)),
     ("bgfd,caeg->fedcba", operand(9, 12, 11, 9), operand(10, 11, 12, 12)),
+    # past the caches
+    ("i,j->ij", operand(last_cache() // 512 + 1), operand(64)),
     # a few rows with many
     ("ij,kj->ik", operand(4, 900), operand(3000, 900)),
     ("btkgd,bskd->bkgts", operand(2, 1, 3, 4, 64, dtype="f4"), operand(2, 3000, 3, 64, dtype="f4")),
