@@ -129,7 +129,7 @@ def generator() -> str:
         for package in (einjit.plan, einjit.source)
         for found in iter_modules(package.__path__)
     )
-    return _digest(*sorted(modules))
+    return _digest("einjit.names", *sorted(modules))
 
 
 @functools.cache
