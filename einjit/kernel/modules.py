@@ -37,7 +37,7 @@ def has_text(module: str) -> bool:
 
 def keep_text(source: Source) -> None:
     """Put the text of a source into the cache, for other processes to import."""
-    if not disk().has(_key(source.module)):
+    if not has_text(source.module):
         disk().save(Entry(_key(source.module), {"text": source.text}, b""))
 
 

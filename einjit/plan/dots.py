@@ -126,20 +126,14 @@ def order_of(loops: Loops, rows: Rows) -> list[int]:
 
 def is_dots(task: Task) -> bool:
     """Whether a few rows meet many, along both of which the contracted loop lies side by side."""
-    if set(task.dtypes) != {task.compute} or task.compute not in SUMMED:
-        return False
-    loops = simplify(task.loops)
-    rows = rows_of(loops, task.compute)
+    loops, rows = _rows(task)
     return rows is not None and loops.strides[1 - rows.larger][rows.inner] == 1
 
 
 def turned_first(task: Task) -> tuple[int, tuple[int, ...]] | None:
     """The operand of few rows that is better turned before its rows are multiplied with many, and
     the indices that are to lie side by side in it."""
-    if set(task.dtypes) != {task.compute} or task.compute not in SUMMED:
-        return None
-    loops = simplify(task.loops)
-    rows = rows_of(loops, task.compute)
+    loops, rows = _rows(task)
     if rows is None or loops.iterations < TURNED:
         return None
     smaller = 1 - rows.larger
@@ -150,10 +144,16 @@ def turned_first(task: Task) -> tuple[int, tuple[int, ...]] | None:
     return smaller, loops.indices[rows.inner]
 
 
+def _rows(task: Task) -> tuple[Loops, Rows | None]:
+    """The loops of a task, simplified, and its rows, of types that are summed."""
+    loops = simplify(task.loops)
+    summed = set(task.dtypes) == {task.compute} and task.compute in SUMMED
+    return loops, rows_of(loops, task.compute) if summed else None
+
+
 def lower_dots(name: str, reason: str, task: Task) -> Lowered:
     """The task as sums of rows times rows."""
-    loops = simplify(task.loops)
-    rows = rows_of(loops, task.compute)
+    loops, rows = _rows(task)
     assert rows
     order, place = order_of(loops, rows), (rows.larger, 1 - rows.larger)
     loops = loops.take(order)
