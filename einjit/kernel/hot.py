@@ -84,6 +84,14 @@ from einjit.kernel.memory import (
     word,
 )
 
+RUNS = 64
+"""Runs that tiles are dealt out in at most."""
+
+LINE_WORDS = 8
+"""Words of a cache line: what lies between words that different threads write."""
+
+RUN_WORDS = RUNS * LINE_WORDS
+
 
 def find(process: int, args: int, n_args: int) -> int:
     """The call for (subscripts, *operands), or None: unseen, or not plain ndarrays.
@@ -262,15 +270,23 @@ def view(block: int, args: int, n_args: int) -> int:
 
 
 def drive(kernel: int, tiles: int, chunk: int, operands: int, sizes: int) -> None:
-    """Run a kernel's tiles: each thread takes the next `chunk` of them until none is left.
+    """Run a kernel's tiles: each thread begins with a run of its own, `chunk` tiles at a time, and
+    then helps with the runs of others.
 
-    Which thread runs which changes no bit of the result; that a slow thread takes fewer makes the
-    others wait less for it.
+    A thread finds in its caches what it wrote or read there in the call before; that a slow one is
+    helped makes the others wait less for it. Which thread runs which tile changes no bit of the
+    result.
     """
-    taken = room(1)
-    put(taken, 0)
-    for _ in prange(minimum(get_num_threads(), (tiles + chunk - 1) // chunk)):
-        first = fetch_add(taken, chunk)
-        while first < tiles:
-            call4(kernel, (first, minimum(tiles, first + chunk), operands, sizes))
-            first = fetch_add(taken, chunk)
+    threads = minimum(get_num_threads(), (tiles + chunk - 1) // chunk)
+    runs = minimum(threads, RUNS)
+    taken = room(RUN_WORDS)
+    for i in range(runs):
+        put(taken + 8 * LINE_WORDS * i, 0)
+    for thread in prange(threads):
+        for turn in range(runs):
+            run = (thread + turn) % runs
+            start, stop = tiles * run // runs, tiles * (run + 1) // runs
+            first = start + fetch_add(taken + 8 * LINE_WORDS * run, chunk)
+            while first < stop:
+                call4(kernel, (first, minimum(stop, first + chunk), operands, sizes))
+                first = start + fetch_add(taken + 8 * LINE_WORDS * run, chunk)
