@@ -395,6 +395,18 @@ def table():
         ("nest", plan_of("i,j->ij", (last_cache() // 512,), (64,))),
         ("nest", plan_of("i,j->ij", (last_cache() // 500,), (63,))),
         ("nest", plan_of("ij,j->ij", (last_cache() // 512 + 1, 64), (64,))),
+        # A long batch of small products whose rows fill vectors.
+        ("batched", plan_of("bij,bjk->bik", (LONG_BATCH, 5, 5), (LONG_BATCH, 5, 5))),
+        ("batched", plan_of("bij,bkj->bik", (LONG_BATCH, 5, 5), (LONG_BATCH, 5, 5))),
+        ("batched", plan_of("bji,bjk->bki", (99, 5, 5), (99, 5, 5), dtype="complex64")),
+        ("batched", plan_of("bij,bjk->bik", (99, 2, 2), (99, 2, 2), dtype="complex128")),
+        ("batched", plan_of("bij,bjk->bik", (99, 32, 32), (99, 32, 32), dtype="int8")),
+        ("packed", plan_of("bij,bjk->bik", (63, 9, 9), (63, 9, 9))),
+        ("packed", plan_of("bij,bjk->bik", (99, 33, 32), (99, 32, 32))),
+        ("packed", plan_of("bij,bkj->bik", (99, 16, 16), (99, 16, 16))),
+        ("packed", plan_of("ijb,jkb->ikb", (9, 9, 99), (9, 9, 99))),
+        ("nest", plan_of("bij,bjk->bik", (99, 3, 257), (99, 257, 9))),
+        ("unrolled", plan_of("bij,bjk->bik", (99, 4, 4), (99, 4, 4), dtype="float32")),
         # Rows of a batch's products lie apart, and their sums are tiny.
         ("unrolled", plan_of("abc,bec->abe", (50, 8, 3), (8, 20, 3))),
         ("packed", plan_of("bac,bec->bae", (8, 50, 3), (8, 20, 3))),

@@ -121,6 +121,12 @@ GOLDEN = {
     # Tiny sums.
     "unrolled": case("bij,bjk->bik", (70, 3, 3), (70, 3, 3), dtypes="float32"),
     "unrolled_held": case("ij,bj->bi", (3, 3), (90, 3)),
+    # A long batch of small products.
+    "batched": case("bij,bjk->bik", (70, 3, 3), (70, 3, 3), dtypes="complex64"),
+    "batched_turned": case("bij,kbj->bki", (70, 5, 4), (6, 70, 4), dtypes="float32"),
+    "batched_tiles": case(
+        "bijmc,bkijcn->bkmn", (64, 2, 3, 30, 4), (64, 2, 2, 3, 4, 9), dtypes="int32"
+    ),
     # Packed boxes.
     "packed": case("ji,jk->ik", (24, 30), (24, 40)),
     "packed_by_a_box": case("hklab,lhkcd->hacbd", (2, 3, 5, 7, 6), (5, 2, 3, 4, 5)),
@@ -279,7 +285,7 @@ def test_golden_nests_cover_every_part():
     joint = {nest.kind for nest in found.values() if "jointly" in Source(nest).text}
     assert len(joint) == 3
     exact = {(nest.kind, ELEMENTS[nest.compute].exact) for nest in found.values()}
-    assert len(exact) == 10
+    assert len(exact) == 12
     assert {nest.compute for nest in found.values()} >= {"bool", "float32", "complex64", "int8"}
 
 

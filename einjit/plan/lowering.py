@@ -9,8 +9,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from einjit.equation.operands import Layout, packed
+from einjit.plan.batched import LONG_BATCH, MULTIPLIED, is_batched, lower_batched
 from einjit.plan.blocking import Groups, Span, block
-from einjit.plan.dots import SUMMED, is_dots, lower_dots
+from einjit.plan.dots import is_dots, lower_dots
 from einjit.plan.indices import Loops, bytes_moved, simplify
 from einjit.plan.nest import BLOCK
 from einjit.plan.nesting import (
@@ -38,12 +39,6 @@ LONG_SUM = 1 << 18
 
 SPANS = 64
 """Pieces that a split sum is cut into."""
-
-LONG_BATCH = 64
-"""Iterations of the other loops from which unrolling pays."""
-
-PACKED = (*SUMMED, "complex64", "complex128")
-"""Types that microkernels multiply."""
 
 NARROW = 4
 """Elements of a row up to which it is taken apart by LLVM, not transposed as part of a block."""
@@ -129,7 +124,11 @@ def _is_scattered(loops: Loops, groups: Groups) -> bool:
 
 def _is_product(task: Task) -> bool:
     """Whether M, N and K all matter, and the vectors multiply this type."""
-    if len(task.dtypes) != 3 or set(task.dtypes) != {task.compute} or task.compute not in PACKED:
+    if (
+        len(task.dtypes) != 3
+        or set(task.dtypes) != {task.compute}
+        or task.compute not in MULTIPLIED
+    ):
         return False
     loops = simplify(task.loops)
     if len(loops.extents) > MOST_LOOPS:
@@ -209,6 +208,10 @@ def _interleaved(name: str, reason: str, task: Task, loops: Loops, tiling: Tilin
 
 def _as_dots(name: str, reason: str, task: Task) -> list[Lowered]:
     return [lower_dots(name, reason, task)]
+
+
+def _as_batched(name: str, reason: str, task: Task) -> list[Lowered]:
+    return [lower_batched(name, reason, task)]
 
 
 def _as_copy(name: str, reason: str, task: Task) -> list[Lowered]:
@@ -302,6 +305,12 @@ LOWERINGS = (
         is_dots,
         _as_dots,
         "a few rows with many: their sums side by side in registers, nothing turned round",
+    ),
+    Lowering(
+        "batched",
+        is_batched,
+        _as_batched,
+        "a long batch of small products: register tiles straight from the operands",
     ),
     Lowering(
         "packed",

@@ -4,6 +4,7 @@ import re
 from functools import cached_property
 from hashlib import sha256
 
+from einjit.plan.batched import Batched
 from einjit.plan.dots import Dots
 from einjit.plan.nest import Nest
 from einjit.plan.packed import Macrokernel, Move, Packed
@@ -103,6 +104,10 @@ def _write(nest: Structure, body: Writer) -> None:
         from einjit.source.dots import write_dots
 
         write_dots(nest, body)
+    elif isinstance(nest, Batched):
+        from einjit.source.batched import write_batched
+
+        write_batched(nest, body)
     elif isinstance(nest, Nest):
         from einjit.source.nest import write_nest
 

@@ -24,10 +24,12 @@ extent: Python takes at most 20 nested blocks."""
 
 def write_nest(nest: Nest, writer: Writer) -> None:
     """The function `contract(first, last, operands, sizes)`: tiles first..last of the nest."""
-    _NestWriter(nest, writer).write()
+    NestWriter(nest, writer).write()
 
 
-class _NestWriter(Terms):
+class NestWriter(Terms):
+    """The parts of a nest's text; what is written of them is the nest's own affair."""
+
     def __init__(self, nest: Nest, writer: Writer) -> None:
         super().__init__(nest, writer)
         exact = ELEMENTS[nest.compute].exact
