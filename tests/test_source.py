@@ -124,6 +124,7 @@ GOLDEN = {
     # A long batch of small products.
     "batched": case("bij,bjk->bik", (70, 3, 3), (70, 3, 3), dtypes="complex64"),
     "batched_turned": case("bij,kbj->bki", (70, 5, 4), (6, 70, 4), dtypes="float32"),
+    "batched_boxes": case("ek,jk->ej", (600, 5), (4, 5)),
     "batched_tiles": case(
         "bijmc,bkijcn->bkmn", (64, 2, 3, 30, 4), (64, 2, 2, 3, 4, 9), dtypes="int32"
     ),
@@ -428,7 +429,7 @@ WORDS = {
         "end",
         "product",
     ),
-    *("box", "element", "length", "made", "sums"),
+    *("box", "element", "length", "made", "sums", "turned"),
     *("macrokernel", "move", "arena", "boxes", "blocks", "tiles_m", "per_tile"),
     *("m_first", "m_last", "m_box", "a_box", "b_box", "c_box", "to_b", "to_c"),
     *("width", "depth", "height", "b_k", "c_m", "a_m", "a_k", "at_a", "at_b", "at_c"),

@@ -1,6 +1,7 @@
 """Long batches of small products: each is a few register tiles, read and written where they lie."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -27,8 +28,11 @@ SHORT_ROW = 16
 """Bytes of rows of which LLVM makes vectors by itself, across rows, where all is unrolled and no
 complex products are in the way. Measured: up to twice as fast for 4×4 in float32."""
 
-MOST_VECTORS = 4
+MOST_VECTORS = 8
 """Vectors of a row up to which it is not packed."""
+
+WIDEST = 4
+"""Vectors of a register tile's row at most."""
 
 LONGEST = 72
 """Rows, columns and strides up to which they are numbers in the source; of more terms than that the
@@ -38,9 +42,32 @@ LARGEST = 32**3
 """Multiplications of one product up to which packing costs more than it saves. Measured."""
 
 
+LARGEST_SHARED = 64**2
+"""Elements of a small matrix that many rows are multiplied with, up to which packing costs more
+than it saves. Measured."""
+
+MANY_ROWS = 512
+"""Rows from which a kernel of a small matrix's extents pays."""
+
 LARGEST_TURNED = 144
 """Elements of a matrix of B up to which it is copied where its columns do not lie side by side: one
 by one, since so few fill no blocks that are transposed in registers. Measured."""
+
+LARGEST_TURNED_ONCE = 1024
+"""The same of the one matrix that all rows are multiplied with."""
+
+TURNED = 1 << 16
+"""Iterations from which a larger one is copied in a step of its own."""
+
+LARGEST_TURNED_ALONE = 64
+"""The same where it is multiplied with a vector, of complex types: LLVM's vectors serve others."""
+
+MOST_ROWS = 12
+"""Rows of a register tile where there are many: enough sums to hide the latency of one."""
+
+
+Heights = tuple[tuple[int, int], ...]
+"""The rows of register tiles: (tiles, rows of one)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,11 +77,13 @@ class Batched(Nest):
 
     The result has unit stride along the columns, and so has B, or it is copied so. Rows are cut
     into `heights`, given as (tiles, rows of one), columns into `widths`, given as (vectors, lanes):
-    what fills no vectors is a narrower tile.
+    what fills no vectors is a narrower tile. Many rows are run through in `boxes`, a loop of its
+    own; what is left of them, one by one.
     """
 
-    heights: tuple[tuple[int, int], ...] = ()
+    heights: Heights = ()
     widths: tuple[tuple[int, int], ...] = ()
+    boxes: int | None = None
 
     @property
     def kind(self) -> str:
@@ -65,6 +94,24 @@ class Batched(Nest):
     def tile_loops(self) -> tuple[int, int, int]:
         """The loops of register tiles: rows, contracted, columns."""
         return self.loops - 3, self.loops - 2, self.loops - 1
+
+    @property
+    def turns_once(self) -> bool:
+        """Whether B is one matrix whose columns do not lie side by side."""
+        return not self.unit[1] and min(self.terms[1]) >= self.loops - 2
+
+    def is_held(self, operand: int) -> bool:
+        """Whether an operand is copied to registers as it is: none."""
+        return False
+
+    def sizes(self) -> list[tuple[str, int | None, int]]:
+        """What the compiled kernel is handed besides addresses, as `Nest.sizes` has it; of many
+        rows their number, which is the extent of loop `loops`."""
+        found = Nest.sizes(self)  # super() does not know a class that was made anew for its slots
+        if self.boxes is not None:
+            found = [size for size in found if size[1] is None or size[2] != self.boxes]
+            found.append(("rows", None, self.loops))
+        return found
 
     def describe(self) -> list[str]:
         """The operands' types and the role of each loop, a line each."""
@@ -88,11 +135,15 @@ class Batched(Nest):
 
 @dataclass(frozen=True, slots=True)
 class _Roles:
-    """The operands in their roles, A and B, and the order of the loops."""
+    """The operands in their roles, A and B; the loops that are run through one by one, and the
+    order of all; whether the rows are many and are cut into boxes, and whether all are multiplied
+    with one matrix."""
 
     place: tuple[int, int]
     batch: tuple[int, ...]
     order: tuple[int, ...]
+    tall: bool
+    shared: bool
 
 
 def _roles(task: Task) -> tuple[Loops, _Roles | None]:
@@ -100,48 +151,130 @@ def _roles(task: Task) -> tuple[Loops, _Roles | None]:
     loops = simplify(task.loops)
     if len(task.dtypes) != 3 or set(task.dtypes) != {task.compute}:
         return loops, None
-    groups = Groups.of(loops)
-    result = loops.strides[-1]
-    if task.compute not in MULTIPLIED or not (groups.h and groups.m and groups.n and groups.k):
-        return loops, None
+    groups, result = Groups.of(loops), loops.strides[-1]
     shared = all(row[i] for row in loops.strides[:2] for i in groups.k)
-    if not shared or 1 not in result or result.index(1) in groups.h:
+    if task.compute not in MULTIPLIED or not groups.k or not shared:
+        return loops, None
+    if 1 not in result or result.index(1) in groups.h:
         return loops, None
     column = result.index(1)
     place, m, n = (0, 1), groups.m, groups.n
     if column in m:
         place, m, n = (1, 0), n, m
-    size = task.itemsizes[0]
-    extents = loops.extents
-    terms = math.prod(extents[i] for i in groups.k)
-    products = math.prod(extents[i] for i in (*m, *n)) * terms
-    small = terms <= BLOCK and max(extents[i] for i in (*m, *n)) <= LONGEST and products <= LARGEST
-    long = math.prod(extents[i] for i in groups.h) >= LONG_BATCH
-    row = extents[column] * size
-    fits = SHORTEST_ROW <= row <= MOST_VECTORS * vector_bytes()
-    if np.dtype(task.compute).kind != "c" and row <= SHORT_ROW:
-        fits = fits and products > UNROLLED
-    lies = loops.strides[place[1]][column] == 1 or extents[column] * terms <= LARGEST_TURNED
-    if not (small and long and fits and lies):
-        return loops, None
+    if not m:
+        loops, m = _with_a_row(loops, place[0]), (len(loops.extents),)
+    extents, result = loops.extents, loops.strides[-1]
+
+    def volume(group: Sequence[int]) -> int:
+        return math.prod(extents[i] for i in group)
+
+    def longest(group: Sequence[int]) -> int:
+        return max(group, key=lambda i: extents[i])
 
     def far(i: int) -> int:
         return -abs(result[i]) or -max(abs(row[i]) for row in loops.strides)
 
-    def longest(group: tuple[int, ...]) -> int:
-        return max(group, key=lambda i: extents[i])
+    inner = (_row_loop(loops, m, place[0]), longest(groups.k), column)
+    rows, columns = extents[inner[0]], extents[column]
+    free = sorted((i for i in (*m, *n) if i not in inner), key=far)
+    summed = sorted((i for i in groups.k if i not in inner), key=far)
+    batch = sorted((*groups.h, *(i for i in free if extents[i] > LONGEST)), key=far)
+    others = [i for i in free if i not in batch]
+    matrix = volume(others) * columns * volume(groups.k)
+    b = loops.strides[place[1]]
+    shared = not any(b[i] for i in batch)
+    if shared or rows > LONGEST:
+        small = matrix <= LARGEST_SHARED and volume(batch) * rows >= MANY_ROWS
+    else:
+        small = matrix * rows <= LARGEST and volume(batch) >= LONG_BATCH
+    if not (small and volume(groups.k) <= BLOCK and _fills_vectors(columns, rows, matrix, task)):
+        return loops, None
+    order = (*batch, *others, *summed, *inner)
+    return loops, _Roles(place, tuple(batch), order, rows > LONGEST, shared)
 
-    inner = [longest(m), longest(groups.k), column]
-    others = [i for i in (*m, *n) if i not in inner]
-    summed = [i for i in groups.k if i not in inner]
-    batch = sorted(groups.h, key=far)
-    order = [*batch, *sorted(others, key=far), *sorted(summed, key=far), *inner]
-    return loops, _Roles(place, tuple(batch), tuple(order))
+
+def _row_loop(loops: Loops, m: Sequence[int], operand: int) -> int:
+    """The loop along the rows of tiles: the one whose rows lie nearest, unless it is too short."""
+    long = [i for i in m if loops.extents[i] >= MOST_ROWS // 2]
+    if long:
+        return min(long, key=lambda i: abs(loops.strides[operand][i]))
+    return max(m, key=lambda i: loops.extents[i])
+
+
+def _is_turned_inside(loops: Loops, roles: _Roles, task: Task) -> bool:
+    """Whether a matrix of B whose columns lie apart is better copied by the kernel than left to
+    others."""
+    terms, columns = loops.extents[-2:]
+    b = loops.strides[roles.place[1]]
+    if roles.shared and not any(b[:-2]):
+        most = LARGEST_TURNED_ONCE
+    elif loops.extents[-3] > 1:
+        most = LARGEST_TURNED
+    else:
+        most = LARGEST_TURNED_ALONE * _is_complex(task)
+    return terms * columns <= most
+
+
+def _fills_vectors(columns: int, rows: int, matrix: int, task: Task) -> bool:
+    """Whether vectors along so many columns are better than what else there is: LLVM's own, across
+    short rows; and, for many rows, those of packed products, which fill two of them as well."""
+    size = task.itemsizes[0]
+    lanes = vector_bytes() // size
+    if not SHORTEST_ROW <= columns * size <= MOST_VECTORS * vector_bytes():
+        return False
+    if rows > LONGEST:
+        return columns <= lanes or columns % lanes == 0 or columns > 2 * lanes
+    return _is_complex(task) or columns * size > SHORT_ROW or matrix * rows > UNROLLED
+
+
+def _is_complex(task: Task) -> bool:
+    return np.dtype(task.compute).kind == "c"
+
+
+def _with_a_row(loops: Loops, operand: int) -> Loops:
+    """The loops, and one of a single iteration: vectors are matrices of one row."""
+    strides = tuple((*row, int(k in (operand, 2))) for k, row in enumerate(loops.strides))
+    return Loops((*loops.indices, ()), (*loops.extents, 1), strides)
+
+
+def _boxed(loops: Loops, before: int, height: int) -> Loops:
+    """The loops with rows cut into boxes of a height, which are a loop behind the ones before."""
+    rows = len(loops.extents) - 3
+    boxes = Loops(
+        (*loops.indices, loops.indices[rows]),
+        (
+            *loops.extents[:rows],
+            height,
+            *loops.extents[rows + 1 :],
+            -(-loops.extents[rows] // height),
+        ),
+        tuple((*row, row[rows] * height) for row in loops.strides),
+    )
+    return boxes.take([*range(before), rows + 3, *range(before, rows + 3)])
+
+
+def _lies(loops: Loops, roles: _Roles) -> bool:
+    """Whether the columns of B lie side by side."""
+    return loops.strides[roles.place[1]][roles.order[-1]] == 1
 
 
 def is_batched(task: Task) -> bool:
     """Whether a task is a long batch of small products whose rows lie side by side."""
-    return _roles(task)[1] is not None
+    loops, roles = _roles(task)
+    if roles is None:
+        return False
+    return _lies(loops, roles) or _is_turned_inside(loops.take(roles.order), roles, task)
+
+
+def columns_first(task: Task) -> tuple[int, tuple[int, ...]] | None:
+    """The operand that is a small matrix and better copied before many rows are multiplied with it,
+    and the indices that are to lie side by side in it."""
+    loops, roles = _roles(task)
+    if roles is None or not roles.shared or _lies(loops, roles) or loops.iterations < TURNED:
+        return None
+    if _is_turned_inside(loops.take(roles.order), roles, task):
+        return None
+    return roles.place[1], loops.indices[roles.order[-1]]
 
 
 def lower_batched(name: str, reason: str, task: Task) -> Lowered:
@@ -149,15 +282,19 @@ def lower_batched(name: str, reason: str, task: Task) -> Lowered:
     loops, roles = _roles(task)
     assert roles
     loops = loops.take(roles.order)
+    lanes = vector_bytes() // task.itemsizes[0]
+    widths = _widths(loops.extents[-1], lanes)
+    rows, batch = loops.extents[-3], len(roles.batch)
+    heights = _heights(min(rows, MOST_ROWS) if roles.tall else rows, max(widths)[0], task.compute)
+    if roles.tall:
+        heights = heights[:1]
+        loops, batch = _boxed(loops, batch, math.prod(heights[0])), batch + 1
     strides = [loops.strides[k] for k in (*roles.place, 2)]
-    n, batch = len(loops.extents), len(roles.batch)
+    n = len(loops.extents)
     tile, tiles = 1, loops.extents[0]
     while tile < batch and tiles < TILES:
         tiles *= loops.extents[tile]
         tile += 1
-    lanes = vector_bytes() // task.itemsizes[0]
-    widths = _widths(loops.extents[-1], lanes)
-    heights = _heights(loops.extents[-3], widths[0][0], task.compute)
     nest = Batched(
         terms=tuple(tuple(i for i in range(n) if row[i]) for row in strides),
         unit=(False, strides[1][-1] == 1, True),
@@ -169,31 +306,39 @@ def lower_batched(name: str, reason: str, task: Task) -> Lowered:
         unrolled=batch,
         heights=heights,
         widths=widths,
+        boxes=batch - 1 if roles.tall else None,
     )
 
     def value(operand: int | None, loop: int) -> int:
+        if loop == n:
+            return rows
         return loops.extents[loop] if operand is None else strides[operand][loop]
 
     found = [(name, loop, value(operand, loop)) for name, operand, loop in nest.sizes()]
-    constants = tuple((name, n) for name, loop, n in found if loop >= batch and abs(n) <= LONGEST)
-    known = {name for name, _ in constants}
-    nest = replace(nest, constants=constants)
-    sizes = tuple(n for name, _, n in found if name not in known)
+    tiny = [
+        (name, size) for name, loop, size in found if batch <= loop < n and abs(size) <= LONGEST
+    ]
+    nest = replace(nest, constants=tuple(tiny))
+    sizes = tuple(size for name, _, size in found if name not in dict(tiny))
     moved = sum(bytes_moved(loops, task.itemsizes))
     time = max(loops.iterations / lanes * FMA_TIME, moved * BYTE_TIME)
     return Lowered(name, reason, loops, nest, sizes, tiles, time, roles.place)
 
 
 def _widths(extent: int, lanes: int) -> tuple[tuple[int, int], ...]:
-    """The columns of a row in (vectors, lanes): as many lanes as there are columns, or equal parts
-    of them, or whole vectors and a rest."""
-    vectors = -(-extent // lanes)
-    if extent % vectors == 0:
-        return ((vectors, extent // vectors),)
-    return (extent // lanes, lanes), (1, extent % lanes)
+    """The columns of a row in (vectors, lanes): as many lanes as there are columns, or two equal
+    parts of them, or whole vectors, a few of them a tile, and a rest."""
+    vectors, rest = extent // lanes, extent % lanes
+    if vectors == 0:
+        return ((1, extent),)
+    if vectors == 1 and rest and extent % 2 == 0:
+        return ((2, extent // 2),)
+    number = -(-vectors // WIDEST)
+    parts = [(vectors * (i + 1) // number - vectors * i // number, lanes) for i in range(number)]
+    return (*parts, *(((1, rest),) if rest else ()))
 
 
-def _heights(extent: int, vectors: int, dtype: str) -> tuple[tuple[int, int], ...]:
+def _heights(extent: int, vectors: int, dtype: str) -> Heights:
     """The rows of tiles: even parts of what registers hold, and a rest."""
     parts = 2 if np.dtype(dtype).kind == "c" else 1  # a complex sum takes two registers
     most = max(1, 3 * vector_registers() // 4 // (vectors * parts))

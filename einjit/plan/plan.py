@@ -12,6 +12,7 @@ from einjit.equation.equation import Equation, index_letter
 from einjit.equation.operands import Layout, result_layout, strides_by_index
 from einjit.errors import ShapeError
 from einjit.names import operand_name
+from einjit.plan.batched import columns_first
 from einjit.plan.dots import turned_first
 from einjit.plan.indices import Loops
 from einjit.plan.lowering import lower
@@ -233,7 +234,7 @@ class _Steps:
         if not viewable and result.size * np.dtype(result.dtype).itemsize > sys.maxsize:
             raise ShapeError(f"a result of shape {result.shape} is larger than memory can be")
         task = Task(loops, dtypes, self.compute, moves, viewable)
-        turned = turned_first(task) if self.early else None
+        turned = (turned_first(task) or columns_first(task)) if self.early else None
         if turned is not None:
             number, inner = turned
             chosen = list(chosen)

@@ -4,7 +4,7 @@ import math
 from contextlib import ExitStack
 
 from einjit.names import index_name
-from einjit.plan.batched import Batched
+from einjit.plan.batched import Batched, Heights
 from einjit.source.nest import NestWriter
 from einjit.source.terms import TERMS
 from einjit.source.writer import Writer
@@ -25,24 +25,46 @@ class _BatchedWriter(NestWriter):
             self._unpack()
             if not nest.unit[1]:
                 size = math.prod(self.extents[i] for i in tiled[1:])
-                w.line(f"rows = scratch({size}, {nest.compute})", "of B, turned")
+                w.line(f"turned = scratch({size}, {nest.compute})", "B, its columns side by side")
+            if nest.turns_once:
+                self._place(1)
+                self._turn()
             with ExitStack() as stack:
                 self._open_tiles(stack)
-                loops = [i for i in range(nest.tile, nest.loops) if i not in tiled]
-                free = [i for i in loops if i not in nest.contracted]
-                contracted = [i for i in loops if i in nest.contracted]
-                self._open_loops(stack, free, "free")
-                self._open_loops(stack, contracted, "contracted")
-                before = " + ".join(map(index_name, contracted)) or "0"
-                for operand in range(3):
-                    self._place(operand)
-                if not nest.unit[1]:
-                    self._turn()
-                top = 0
-                for number, height in nest.heights:
-                    self._tiles(top, number, height, before)
-                    top += number * height
+                if nest.boxes is None:
+                    self._matrix(nest.heights)
+                else:
+                    self._box()
         w.drop_unused()
+
+    def _box(self) -> None:
+        """A box of many rows; where it is not whole, one row after the other."""
+        nest, w = self.nest, self.w
+        height = math.prod(nest.heights[0])
+        w.line(f"row = {index_name(nest.boxes or 0)} * {height}", "of a box")
+        with w.block(f"if row + {height} <= rows:"):
+            self._matrix(nest.heights)
+        with w.block("else:"), w.block("for row in range(row, rows):"):
+            self._matrix(((1, 1),))
+
+    def _matrix(self, heights: Heights) -> None:
+        """A product in tiles of these heights."""
+        nest, tiled = self.nest, self.nest.tile_loops
+        loops = [i for i in range(nest.tile, nest.loops) if i not in tiled]
+        free = [i for i in loops if i not in nest.contracted]
+        contracted = [i for i in loops if i in nest.contracted]
+        before = " + ".join(map(index_name, contracted)) or "0"
+        with ExitStack() as stack:
+            self._open_loops(stack, free, "free")
+            self._open_loops(stack, contracted, "contracted")
+            for operand in range(3):
+                self._place(operand)
+            if not (nest.unit[1] or nest.turns_once):
+                self._turn()
+            top = 0
+            for number, height in heights:
+                self._tiles(top, number, height, before)
+                top += number * height
 
     def _turn(self) -> None:
         """Copy a matrix of B with its columns side by side."""
@@ -53,7 +75,7 @@ class _BatchedWriter(NestWriter):
             w.block(f"for {columns} in range(n_{columns}):"),
         ):
             place = f"at_{b} + {terms} * {b}_{terms} + {columns} * {b}_{columns}"
-            w.line(f"rows[{terms} * n_{columns} + {columns}] = {b}[{place}]")
+            w.line(f"turned[{terms} * n_{columns} + {columns}] = {b}[{place}]")
 
     def _tiles(self, top: int, number: int, height: int, before: str) -> None:
         """So many tiles below each other, each of them for every width."""
@@ -72,8 +94,11 @@ class _BatchedWriter(NestWriter):
     def _place(self, operand: int) -> None:
         """Where the matrix of an operand begins."""
         nest, name = self.nest, self.nest.operands[operand]
+        rows = index_name(nest.tile_loops[0])
         parts = [
-            f"{index_name(i)} * {name}_{index_name(i)}"
+            f"row * {name}_{rows}"
+            if i == nest.boxes
+            else f"{index_name(i)} * {name}_{index_name(i)}"
             for i in nest.terms[operand]
             if i not in nest.tile_loops
         ]
@@ -91,7 +116,7 @@ class _BatchedWriter(NestWriter):
         factors = f"{a}, at_{a} + {rows} * {a}_{rows}, {a}_{rows}, {a}_{terms}"
         vectors = f"{b}, at_{b}{right}, {b}_{terms}"
         if not self.nest.unit[1]:
-            vectors = f"rows, {left}, n_{columns}"
+            vectors = f"turned, {left}, n_{columns}"
         size = ", ".join(map(str, shape))
         self.w.line(f"tile = product({factors}, {vectors}, n_{terms}, {size})")
         place = f"{c}, at_{c} + {rows} * {c}_{rows}{right}, {c}_{rows}"

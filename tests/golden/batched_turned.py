@@ -32,14 +32,14 @@ def contract(first, last, operands, sizes):
     A_c = 1
     B_c = 1
     B_d = 4
-    rows = scratch(20, float32)  # of B, turned
+    turned = scratch(20, float32)  # B, its columns side by side
     for a in range(first, last):  # free, parallel: a tile each
         at_A = a * A_a
         at_B = a * B_a
         at_C = a * C_a
         for c in range(n_c):
             for d in range(n_d):
-                rows[c * n_d + d] = B[at_B + c * B_c + d * B_d]
+                turned[c * n_d + d] = B[at_B + c * B_c + d * B_d]
         b = 0
-        tile = product(A, at_A + b * A_b, A_b, A_c, rows, 0, n_d, n_c, 6, 1, 5)
+        tile = product(A, at_A + b * A_b, A_b, A_c, turned, 0, n_d, n_c, 6, 1, 5)
         update(tile, C, at_C + b * C_b, C_b, 5, 0)
