@@ -314,12 +314,15 @@ def lower_batched(name: str, reason: str, task: Task) -> Lowered:
             return rows
         return loops.extents[loop] if operand is None else strides[operand][loop]
 
-    found = [(name, loop, value(operand, loop)) for name, operand, loop in nest.sizes()]
+    found = [(name, operand, loop, value(operand, loop)) for name, operand, loop in nest.sizes()]
     tiny = [
-        (name, size) for name, loop, size in found if batch <= loop < n and abs(size) <= LONGEST
+        (name, size)
+        for name, operand, loop, size in found
+        if batch <= loop < n
+        and (abs(size) <= LONGEST or (operand is None and loop in nest.terms[-1]))
     ]
     nest = replace(nest, constants=tuple(tiny))
-    sizes = tuple(size for name, _, size in found if name not in dict(tiny))
+    sizes = tuple(size for name, _, _, size in found if name not in dict(tiny))
     moved = sum(bytes_moved(loops, task.itemsizes))
     time = max(loops.iterations / lanes * FMA_TIME, moved * BYTE_TIME)
     return Lowered(name, reason, loops, nest, sizes, tiles, time, roles.place)

@@ -20,8 +20,7 @@ def strip_length(compute: str) -> int:
 
 TOGETHER = 4
 """Sums, or rows that are added to the sums of a strip, that are taken in one go: they share loads
-and stores, and memory is read from as many places at once. It pays for rows as long as a strip;
-short rows that follow each other are read faster one by one."""
+and stores, and memory is read from as many places at once."""
 
 SHORT_ROW = 32
 """Extent of an innermost loop up to which it is a number in the source: a loop of unknown length is
