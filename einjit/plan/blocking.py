@@ -24,6 +24,9 @@ PAGE = 4096
 of 256 B to 16 KB and operands from the L2 cache to memory: 5 to 25 percent faster below, from half
 to twice as far only in the caches, and slower beyond."""
 
+LONG_SUM = 128
+"""Terms from which one of them may be added by itself."""
+
 WORTH_SHARING = 1 << 20
 """Multiplications from which a contraction is cut into tiles for several cores."""
 
@@ -300,8 +303,10 @@ class _Blocking:
             a_row = a
         single = len(self.k) == 1 and not self.s
         keeps_a = single and (self.direct or len(self.m) == 1)
-        whole = self.extents[inner_n] % self.kernel.lanes == 0  # a vector more would be read
-        keeps_b = single and whole and (self.direct or len(self.n) == 1) and self.b[inner_n] == 1
+        whole = self.extents[inner_n] % self.kernel.lanes == 0  # else a vector more would be read
+        keeps_b = single and (self.direct or len(self.n) == 1) and self.b[inner_n] == 1
+        keeps_b = keeps_b and (whole or self._is_guardable())
+        pack_b = not (keeps_b and self._leaves_b())
         return Packed(
             batch=len(self.h),
             m=len(self.m),
@@ -311,7 +316,8 @@ class _Blocking:
             move=move(self.dtype),
             rows=self.rows,
             pack_a=not (keeps_a and self._leaves_a()),
-            pack_b=not (keeps_b and self._leaves_b()),
+            pack_b=pack_b,
+            guarded=not (pack_b or whole),
             panels=self._has_panels(),
             direct=self.direct,
             boxed=bool(self.s),
@@ -329,6 +335,12 @@ class _Blocking:
         """Whether reading A where it lies costs less than packing it: its rows are read along K,
         or it is used too little."""
         return self.rows or self._volume(self.n) <= 4 * self.wide
+
+    def _is_guardable(self) -> bool:
+        """Whether all rows of B but the last can be read in whole vectors: what is behind a row
+        begins the next. The last one's part of the sum is added by itself, so sums are long."""
+        last = self.extents[self.k[-1]] >= LONG_SUM
+        return last and self.extents[self.n[-1]] >= self.wide and self.b[self.k[-1]] >= self.wide
 
     def _leaves_b(self) -> bool:
         """Whether reading B where it lies costs less than packing it: its rows are so near to each

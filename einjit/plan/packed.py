@@ -95,11 +95,12 @@ class Packed:
     The loops are numbered batch, M (free, of A), N (free, of B), K (contracted), as many of each
     as the fields say, the last of a group innermost in a packed box. `rows` says that A's boxes
     hold rows along K, else columns along M. `pack_a` and `pack_b` say which operands are packed at
-    all. With `panels` each micropanel of B lies by itself in its box, else rows lie side by side.
-    With `direct` the microkernels write C itself, else a box that is moved to C. With `boxed`
-    the boxes hold several iterations of the last batch loop: the one along which C has unit
-    stride. With `spans` the first loop of K is cut into fixed pieces that run in parallel, each
-    with a result of its own.
+    all; with `guarded` B is read where it lies but for its last row, behind which vectors would be
+    read that are not there. With `panels` each micropanel of B lies by itself in its box, else rows
+    lie side by side. With `direct` the microkernels write C itself, else a box that is moved to C.
+    With `boxed` the boxes hold several iterations of the last batch loop: the one along which C has
+    unit stride. With `spans` the first loop of K is cut into fixed pieces that run in parallel,
+    each with a result of its own.
 
     `a_move`, `b_move` and `c_move` are the two loops (row, column) that one call of `move` runs.
     """
@@ -113,6 +114,7 @@ class Packed:
     rows: bool
     pack_a: bool
     pack_b: bool
+    guarded: bool
     panels: bool
     direct: bool
     boxed: bool

@@ -57,6 +57,8 @@ class _PackedWriter:
                         w.line(f"{name}0 = {start}block_{name} * box_{name}")
                     self._enter(p.group_k, "depth")
                     w.line("block += 1")
+                    if p.guarded:
+                        self._guard()
                     if p.pack_b:
                         self._pack_b()
                     loop = "for m_box in range(m_first, m_last):"
@@ -135,6 +137,13 @@ class _PackedWriter:
 
     def _pad(self, name: str, length: str) -> None:
         self.w.line(f"{name} = row_of({length}, {LINE // self.size})")
+
+    def _guard(self) -> None:
+        """How many rows of B are read where they lie."""
+        k = index_name(self.p.group_k[-1])
+        self.w.line("above = depth")
+        with self.w.block(f"if {k}0 + depth == n_{k}:", "B may end behind this row"):
+            self.w.line("above = depth - 1")
 
     # ------------------------------------------------------------ packing
 
@@ -233,9 +242,25 @@ class _PackedWriter:
                 self._bytes("row_c", address, offset),
                 stride(p.group_m[-1]) if p.direct else "c_m",
             ]
+            if p.guarded:
+                sizes[2] = "above"
             w.call("call12", "macrokernel", [*sizes, *a, *b, *c, "block - 1"])
+            if p.guarded:
+                self._last_row(sizes, a, b, c)
         if not p.direct:
             self._unpack_c()
+
+    def _last_row(self, sizes: list[str], a: list[str], b: list[str], c: list[str]) -> None:
+        """Add the product of B's last row, copied to where vectors may be read behind it."""
+        w, k = self.w, index_name(self.p.group_k[-1])
+        with w.block("if above < depth:"):
+            row = self._bytes("row_b", b[0], [f"above, B_{k}"])
+            w.call(
+                "call9", "move", ["1", sizes[1], "b_box", sizes[1], "1", "1", row, sizes[1], "1"]
+            )
+            left = self._bytes("row_a", a[0], [f"above, {a[2]}"])
+            operands = [left, *a[1:], "b_box", "1", sizes[1]]
+            w.call("call12", "macrokernel", [*sizes[:2], "1", *operands, *c, "1"])
 
     def _operand_a(self, others: list[int]) -> list[str]:
         """Address and strides along M and K of the macrokernel's A."""
