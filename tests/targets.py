@@ -9,7 +9,7 @@ import pytest
 
 from einjit import target
 from einjit.names import index_name
-from einjit.plan import batched, blocking, dots, nesting, tiling
+from einjit.plan import batched, blocking, dots, nesting, streamed, tiling
 from einjit.registry import registry
 
 OVERRUN = 3 * 64
@@ -41,7 +41,7 @@ def blocked_for(
         patch.setattr(blocking, "PAGE", page)
         for name, value in facts.items():
             if value is not None:
-                for module in (target, batched, blocking, dots, nesting, tiling):
+                for module in (target, batched, blocking, dots, nesting, streamed, tiling):
                     if hasattr(module, name):
                         patch.setattr(module, name, lambda value=value: value)
         registry.forget_calls()

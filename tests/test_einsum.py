@@ -11,9 +11,9 @@ import pytest
 import reference
 from hypothesis import given, settings
 from strategies import case_strategy, lay_out, operand_sets, random_equation
+from targets import blocked_for
 
 import einjit
-from einjit.target import last_cache
 
 EQUATIONS = {seed: random_equation(Random(seed)) for seed in range(50)}
 CAMPAIGN = {seed: random_equation(Random(seed)) for seed in range(1000, 1500)}
@@ -357,20 +357,29 @@ def test_a_result_too_large_for_memory_is_a_memory_error():
 
 @pytest.mark.parametrize("dtype", ["float32", "complex128", "int8"])
 @pytest.mark.parametrize("ahead", [0, 1, 37])
-def test_outer_products_that_no_cache_holds(dtype, ahead):
+@pytest.mark.parametrize("subscripts", ["i,j->ij", "ij,i,j->ij", "ij,,ij->ij", "hij,hi->hij"])
+def test_products_that_no_cache_holds(subscripts, ahead, dtype):
     """Written past the caches, to memory that begins anywhere in a line."""
-    columns = 192
-    rows = last_cache() // (np.dtype(dtype).itemsize * columns) + 3
+    extents = {"h": 5, "i": 33, "j": 131}
+    shapes = [[extents[c] for c in term] for term in subscripts.partition("->")[0].split(",")]
     rng = np.random.default_rng(8)
-    one, two = (rng.integers(-4, 5, n).astype(dtype) for n in (rows, columns))
-    memory = np.full(ahead + rows * columns + 1, 99, dtype)
-    out = memory[ahead:-1].reshape(rows, columns)
-    found = einjit.einsum("i,j->ij", one, two, out=out)
-    np.testing.assert_array_equal(found, np.outer(one, two))
+    operands = [rng.integers(-4, 5, shape).astype(dtype) for shape in shapes]
+    if np.dtype(dtype).kind == "c":
+        operands = [(x + 1j * rng.integers(-4, 5, x.shape)).astype(dtype) for x in operands]
+    expected = np.einsum(subscripts, *operands)
+    memory = np.full(ahead + expected.size + 1, 99, dtype)
+    out = memory[ahead:-1].reshape(expected.shape)
+    with blocked_for(last_cache=1 << 10):
+        plan = einjit.explain(subscripts, *operands, optimize=False).plan
+        assert [step.lowered.name for step in plan.steps] == ["streamed"]
+        for signs in ([1] * len(operands), [-1] + [1] * (len(operands) - 1)):
+            signed = [x * x.dtype.type(sign) for x, sign in zip(operands, signs, strict=True)]
+            expected = np.einsum(subscripts, *signed)
+            found = einjit.einsum(subscripts, *signed, out=out, optimize=False)
+            np.testing.assert_array_equal(found, expected)
+            np.testing.assert_array_equal(np.signbit(found.real), np.signbit(expected.real))
     assert (memory[:ahead] == 99).all()
     assert memory[-1] == 99
-    steps = einjit.explain("i,j->ij", one, two).plan.steps
-    assert [step.lowered.name for step in steps] == ["streamed"]
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64", "int16"])

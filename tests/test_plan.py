@@ -390,11 +390,13 @@ def table():
         ("tiled", plan_of("ij,ji,i->i", (16, 100), (100, 16), (16,))),
         ("nest", plan_of("ij,i->i", (16, 100), (16,))),
         ("nest", plan_of("kij->ji", (20, 16, 16))),
-        # The result is all there is to move, and whole lines of it are written past the caches.
+        # The result outgrows the caches.
         ("streamed", plan_of("i,j->ij", (last_cache() // 512 + 1,), (64,))),
+        ("streamed", plan_of("ij,j->ij", (last_cache() // 500, 63), (63,))),
+        ("streamed", plan_of("ij,ij,->ij", *[(last_cache() // 500, 63)] * 2, ())),
         ("nest", plan_of("i,j->ij", (last_cache() // 512,), (64,))),
-        ("nest", plan_of("i,j->ij", (last_cache() // 500,), (63,))),
-        ("nest", plan_of("ij,j->ij", (last_cache() // 512 + 1, 64), (64,))),
+        ("nest", plan_of("ij,ij->ij", *[(last_cache() // 100, 63)] * 2, dtype="float16")),
+        ("nest", plan_of("ij,i->i", (last_cache() // 512 + 1, 64), (last_cache() // 512 + 1,))),
         # A long batch of small products whose rows fill vectors.
         ("batched", plan_of("bij,bjk->bik", (LONG_BATCH, 5, 5), (LONG_BATCH, 5, 5))),
         ("batched", plan_of("bij,bkj->bik", (LONG_BATCH, 5, 5), (LONG_BATCH, 5, 5))),

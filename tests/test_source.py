@@ -70,7 +70,7 @@ GOLDEN = {
     "product_two_tile_loops": case("i,j,k->ijk", (5,), (4,), (7,), dtypes="float32"),
     "product_strips": case("i,i->i", (2500,), (2500,), dtypes="complex128"),
     "product_tile_and_strips": case("i,j->ij", (3,), (9000,), dtypes="float16"),
-    "product_two_tiles_and_strips": case("i,j,k->ijk", (3,), (4,), (34_000,), dtypes="int8"),
+    "product_two_tiles_and_strips": case("i,j,k->ijk", (3,), (4,), (34_000,), dtypes="bool"),
     "product_joint": case("abcdefghi,hgfedcbai->abcdefghi", (8, 8, *[2] * 7), (*[2] * 6, 8, 8, 2)),
     "product_scalar": case(",ij->ij", (), (4, 5), dtypes="bool"),
     "product_no_loops": case(",->", (), ()),
@@ -116,6 +116,10 @@ GOLDEN = {
     "tiled_sum": case("kij,kji->ij", (300, 20, 30), (300, 30, 20)),
     "tiled_sum_across": case("ij,ji->i", (30, 300), (300, 30), dtypes="complex64"),
     "tiled_streams": case("ij,ji->ij", (70, 64), (64, 70)),
+    # Larger than the caches.
+    "streamed": case("ij,i,->ij", (70, 300), (70,), (), dtypes="complex64"),
+    "streamed_strips": case("i,i->i", (20_000,), (20_000,)),
+    "streamed_exact": case("i,j,k->ijk", (30,), (40,), (50,), dtypes="int32"),
     "copy": case("ij->ji", (70, 40), dtypes="float32"),
     "copy_of_rows": case("ijk->jik", (7, 6, 40), dtypes="int8"),
     # Tiny sums.
@@ -286,8 +290,8 @@ def test_golden_nests_cover_every_part():
     joint = {nest.kind for nest in found.values() if "jointly" in Source(nest).text}
     assert len(joint) == 3
     exact = {(nest.kind, ELEMENTS[nest.compute].exact) for nest in found.values()}
-    assert len(exact) == 12
-    assert {nest.compute for nest in found.values()} >= {"bool", "float32", "complex64", "int8"}
+    assert len(exact) == 14
+    assert {nest.compute for nest in found.values()} >= {"bool", "float32", "complex64", "int16"}
 
 
 def test_golden_packed_contractions_cover_every_part():
@@ -429,7 +433,7 @@ WORDS = {
         "end",
         "product",
     ),
-    *("box", "element", "length", "made", "sums", "turned"),
+    *("box", "element", "length", "made", "sums", "turned", "factor", "begin", "vectors"),
     *("macrokernel", "move", "arena", "boxes", "blocks", "tiles_m", "per_tile"),
     *("m_first", "m_last", "m_box", "a_box", "b_box", "c_box", "to_b", "to_c"),
     *("width", "depth", "height", "b_k", "c_m", "a_m", "a_k", "at_a", "at_b", "at_c"),

@@ -49,11 +49,13 @@ class Probe:
         return vector_bytes() // np.dtype(self.dtype).itemsize
 
     def source(self):
-        names = ", ".join(CALLED["vectors"])
         lines = [
             f"from numba.types import {self.dtype}",
             "from einjit.kernel.intrinsics import pointer",
-            f"from einjit.kernel.vectors import {names}",
+            *(
+                f"from einjit.kernel.{room} import {', '.join(CALLED[room])}"
+                for room in ("vectors", "streams")
+            ),
             f"def contract({', '.join(self.arguments)}):",
             *(f"    {name} = pointer({name.lower()}, {self.dtype})" for name in "XYZ"),
         ]
@@ -76,6 +78,10 @@ CALLS = {
     "transpose_first": "transpose_first(X, a, b, Y, c, d, e, f, {lanes})",
     "stream": "stream(Y, a, X, b, c, {lanes})",
     "settle": "settle()",
+    "fill": "store(fill(Y[a], {lanes}), X, b)",
+    "multiplied": "store(multiplied(load(Y, a, 1, {lanes}), load(Z, b, 1, {lanes})), X, c)",
+    "to_line": "X[to_line(Y, a)] = Y[a]",
+    "store_past": "store_past(load(Y, a, 1, {lanes}), X, b + to_line(X, b))",
     "row_sums": "row_sums(X, Y, (a, b), Z, (c, d), e, f, g, {lanes})",
     **{
         (rows, v): f"update(product(Y, a, b, c, Z, d, e, f, {rows}, {v}, {{lanes}}), X, g, h, i, j)"
@@ -205,6 +211,34 @@ def test_stream(dtype):
         for n in {0, 1, lanes - 1, lanes, lanes + 1, 2 * lanes - b % lanes, 5 * lanes + 1}:
             check("stream", dtype, x, y, y, a, b, n)
     check("settle", dtype, x, y, y)
+
+
+def at_a_line(array):
+    """A copy that begins at a cache line."""
+    room = np.empty(array.nbytes + 64, np.uint8)
+    start = -room.ctypes.data % 64
+    copy = room[start : start + array.nbytes].view(array.dtype)
+    copy[:] = array
+    return copy
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_products_that_are_written_past_the_caches(dtype):
+    """Of small integers, so that none underflows: no product is -0.0."""
+    lanes = Probe(dtype).lanes
+    x, y = (bits(dtype, 8 * lanes + 64, seed) for seed in (1, 2))
+    rng = np.random.default_rng(3)
+    one, two = (rng.integers(-2, 3, 8 * lanes).astype(dtype) for _ in range(2))
+    if np.dtype(dtype).kind == "c":
+        two += (1j * rng.integers(-2, 3, 8 * lanes)).astype(dtype)
+    for a, b, c in product((0, 3), (0, 1, lanes), (0, 5)):
+        check("multiplied", dtype, x, one, two, a, b, c)
+        check("fill", dtype, x, y, y, a, b)
+        check("to_line", dtype, x, y, y, b + c)
+        found, expected = (at_a_line(x) for _ in range(2))
+        carry_out(compiled(dtype), "store_past", found, y, y, a, b)
+        carry_out(plain(dtype), "store_past", expected, y, y, a, b)
+        assert_same(found, expected)
 
 
 @pytest.mark.parametrize("dtype", ["float64", "int8"])
@@ -380,4 +414,4 @@ def test_sizes_and_addresses():
 
 def test_every_instruction_is_carried_out():
     text = " ".join(CALLS.values())
-    assert all(f"{name}(" in text for name in CALLED["vectors"])
+    assert all(f"{name}(" in text for name in (*CALLED["vectors"], *CALLED["streams"]))

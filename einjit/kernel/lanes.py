@@ -13,6 +13,9 @@ from numba.extending import register_model
 
 WORD = ir.IntType(64)
 
+LINE = 64
+"""Bytes of a cache line."""
+
 NEAR = 2
 """How near prefetched lines are kept, as LLVM counts: 3 is every cache, 2 from the L2 cache on."""
 
@@ -194,6 +197,10 @@ def _shuffled(builder: Builder, one: Value, two: Value, lanes: list[int]) -> Val
     return builder.shuffle_vector(one, two, numbers)
 
 
+def _is_double(vector: Value) -> bool:
+    return isinstance(vector.type.element, ir.DoubleType)
+
+
 def _is_float(vector: Value) -> bool:
     return isinstance(vector.type.element, ir.FloatType | ir.DoubleType)
 
@@ -240,6 +247,48 @@ def multiply_add(builder: Builder, one: Value, two: Value, total: Value) -> Valu
         )
         return builder.call(function, [one, two, total])
     return builder.add(total, builder.mul(one, two))
+
+
+def elements_to_line(builder: Builder, place: Value, size: int) -> Value:
+    """How many elements of so many bytes lie before the next start of a cache line."""
+    behind = builder.neg(builder.ptrtoint(place, WORD))
+    return builder.udiv(builder.and_(behind, ir.Constant(WORD, LINE - 1)), ir.Constant(WORD, size))
+
+
+def store_line(builder: Builder, vector: Value, where: Value) -> None:
+    """Write a vector past the caches, to where a vector of memory begins."""
+    kind = vector.type.element
+    bits = kind.width if isinstance(kind, ir.IntType) else 64 if _is_double(vector) else 32
+    line = builder.store(vector, where, align=vector.type.count * bits // 8)
+    line.set_metadata("nontemporal", builder.module.add_metadata([ir.Constant(INDEX, 1)]))
+
+
+def filled(builder: Builder, parts: list[Value], lanes: int) -> Value:
+    """A vector of one value, given by its parts, in every lane."""
+    vectors = [splat(builder, part, lanes * len(parts)) for part in parts]
+    if len(parts) == 1:
+        return vectors[0]
+    real, imaginary = vectors
+    by_turns = [i + i % 2 * 2 * lanes for i in range(2 * lanes)]
+    return _shuffled(builder, real, imaginary, by_turns)
+
+
+def multiplied_by(builder: Builder, tile: Tile, one: Value, two: Value) -> Value:
+    """The products of two vectors' elements, added to 0; of complex ones each product of parts is
+    rounded, as in `intrinsics.times`."""
+    if not _is_float(one):
+        return builder.mul(one, two)
+    zero = ir.Constant(one.type, None)
+    if tile.parts == 1:
+        return builder.fadd(builder.fmul(one, two), zero)
+    lanes = range(2 * tile.lanes)
+    real, imaginary = (
+        _shuffled(builder, two, two, [i // 2 * 2 + part for i in lanes]) for part in (0, 1)
+    )
+    turned = _shuffled(builder, one, one, [i ^ 1 for i in lanes])
+    signs = ir.Constant(one.type, [-1.0 if i % 2 == 0 else 1.0 for i in lanes])
+    crossed = builder.fmul(builder.fmul(turned, imaginary), signs)
+    return builder.fadd(builder.fadd(builder.fmul(one, real), crossed), zero)
 
 
 def transposed(builder: Builder, rows: list[Value], tile: Tile) -> list[Value]:

@@ -203,6 +203,27 @@ def transpose_first(
             to[at + j * to_stride + i] = source[from_ + i * stride + j]
 
 
+def to_line(place: Memory, at: int) -> int:
+    """Elements before the next cache line."""
+    return -(place.address + at * place.kind.itemsize) % 64 // place.kind.itemsize
+
+
+def fill(value: Any, lanes: int) -> Any:
+    """A vector of one value."""
+    return np.full((1, 1, lanes), value)
+
+
+def multiplied(one: Any, two: Any) -> Any:
+    """The products, none of them -0.0."""
+    return one * two + one.dtype.type(0)
+
+
+def store_past(tile: Any, place: Memory, at: int) -> None:
+    """Write a tile of one vector, which begins where one of memory does."""
+    assert (place.address + at * place.kind.itemsize) % tile.nbytes == 0
+    store(tile, place, at)
+
+
 def stream(source: Memory, from_: int, place: Memory, at: int, n: int, lanes: int) -> None:
     """Copy `n` elements."""
     for i in range(n):
@@ -226,6 +247,7 @@ MEANINGS: dict[str, Any] = {
             *(scratch, widen, narrow, place, parts, row_of, take, give),
             *(load, load_first, product, update, prefetch, store, store_first),
             *(transpose, transpose_first, stream, settle, row_sums),
+            *(to_line, fill, multiplied, store_past),
         )
     },
     "pointer": Memory,

@@ -11,7 +11,6 @@ from numba.core import cgutils, types
 from numba.extending import intrinsic
 
 from einjit.kernel.lanes import (
-    INDEX,
     WORD,
     Builder,
     Tile,
@@ -32,9 +31,6 @@ from einjit.kernel.lanes import (
     transposed,
     vector_at,
 )
-
-LINE = 64
-"""Bytes of a cache line."""
 
 
 @intrinsic(prefer_literal=True)
@@ -255,58 +251,6 @@ def store_first(typingctx: Any, tile: Any, place: Any, at: Any, n: Any) -> Any:
         return context.get_dummy_value()
 
     return types.void(tile, place, types.intp, types.intp), emit
-
-
-@intrinsic(prefer_literal=True)
-def stream(typingctx: Any, source: Any, from_: Any, place: Any, at: Any, n: Any, lanes: Any) -> Any:
-    """Copy `n` elements to where they will not be read soon: whole cache lines of memory are
-    written past the caches, what lies before and behind them as usual. `settle` ends it."""
-    tile = Tile(place.dtype, lanes.literal_value, 1, 1)
-
-    def emit(context: Any, builder: Builder, signature: Any, args: Any) -> Value:
-        source, from_, place, at, n, _ = args
-        read, written = builder.gep(source, [from_]), builder.gep(place, [at])
-        step, zero = ir.Constant(WORD, tile.lanes), ir.Constant(WORD, 0)
-        size = tile.align * tile.parts
-        behind = builder.and_(
-            builder.neg(builder.ptrtoint(written, WORD)), ir.Constant(WORD, LINE - 1)
-        )
-        before = least(builder, builder.udiv(behind, ir.Constant(WORD, size)), n)
-
-        def copy(first: Value, number: Value) -> None:
-            """Fewer elements than a vector has."""
-            mask = mask_of(builder, tile, number)
-            vector = load_vector(builder, tile, builder.gep(read, [first]), 0, mask)
-            row = ir.Constant(context.get_value_type(tile), ir.Undefined)
-            row = builder.insert_value(row, vector, 0)
-            store_rows(builder, tile, [row, written, first], mask)
-
-        with cgutils.for_range_slice(builder, zero, before, step) as (first, _):
-            copy(first, builder.sub(before, first))
-        whole = builder.sub(builder.sub(n, before), builder.urem(builder.sub(n, before), step))
-        end = builder.add(before, whole)
-        with cgutils.for_range_slice(builder, before, end, step) as (first, _):
-            vector = load_vector(builder, tile, builder.gep(read, [first]), 0)
-            where = vector_at(builder, tile, builder.gep(written, [first]), 0)
-            line = builder.store(vector, where, align=tile.lanes * size)
-            past = builder.module.add_metadata([ir.Constant(INDEX, 1)])
-            line.set_metadata("nontemporal", past)
-        with builder.if_then(builder.icmp_signed("<", end, n)):
-            copy(end, builder.sub(n, end))
-        return context.get_dummy_value()
-
-    return types.void(source, types.intp, place, types.intp, types.intp, lanes), emit
-
-
-@intrinsic
-def settle(typingctx: Any) -> Any:
-    """Wait until what was streamed is where other threads see it."""
-
-    def emit(context: Any, builder: Builder, signature: Any, args: Any) -> Value:
-        builder.fence("seq_cst")
-        return context.get_dummy_value()
-
-    return types.void(), emit
 
 
 @intrinsic(prefer_literal=True)

@@ -23,12 +23,12 @@ from einjit.plan.nesting import (
     lower_nest,
     parallel_loops,
 )
+from einjit.plan.streamed import is_streamed, lower_streamed
 from einjit.plan.task import BYTE_TIME, FMA_TIME, Lowered, Task
 from einjit.plan.tiling import (
     Tiling,
     arranged,
     copied,
-    is_streamed,
     is_tiled,
     lower_tiled,
     tiling_of,
@@ -214,6 +214,10 @@ def _as_batched(name: str, reason: str, task: Task) -> list[Lowered]:
     return [lower_batched(name, reason, task)]
 
 
+def _as_streamed(name: str, reason: str, task: Task) -> list[Lowered]:
+    return [lower_streamed(name, reason, task)]
+
+
 def _as_copy(name: str, reason: str, task: Task) -> list[Lowered]:
     return _as_tiled(name, reason, copied(task))
 
@@ -333,8 +337,8 @@ LOWERINGS = (
     Lowering(
         "streamed",
         is_streamed,
-        _as_tiled,
-        "a large result of small operands: whole lines, written past the caches",
+        _as_streamed,
+        "a product larger than the caches: whole lines, written past them",
     ),
     Lowering("split", _is_long_sum, _as_split, "a long sum, few results: summed in fixed spans"),
     Lowering("nest", lambda task: True, _as_nest, "loops ordered by stride"),

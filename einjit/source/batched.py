@@ -42,10 +42,12 @@ class _BatchedWriter(NestWriter):
         nest, w = self.nest, self.w
         height = math.prod(nest.heights[0])
         w.line(f"row = {index_name(nest.boxes or 0)} * {height}", "of a box")
-        with w.block(f"if row + {height} <= rows:"):
+        w.line(f"rest = rows - row if row + {height} > rows else 0")
+        with w.block("if rest == 0:"):
             self._matrix(nest.heights)
-        with w.block("else:"), w.block("for row in range(row, rows):"):
+        with w.block("for _ in range(rest):"):
             self._matrix(((1, 1),))
+            w.line("row += 1")
 
     def _matrix(self, heights: Heights) -> None:
         """A product in tiles of these heights."""

@@ -8,6 +8,7 @@ from einjit.plan.batched import Batched
 from einjit.plan.dots import Dots
 from einjit.plan.nest import Nest
 from einjit.plan.packed import Macrokernel, Move, Packed
+from einjit.plan.streamed import Streamed
 from einjit.plan.tiled import Tiled
 from einjit.source.elements import ELEMENTS
 from einjit.source.writer import Writer
@@ -20,16 +21,15 @@ PACKAGE = "einjit.generated"
 CALLED = {
     "intrinsics": ("minimum", "narrow", "pointer", "restrict", "scratch", "times", "widen"),
     "memory": ("call9", "call12", "give", "parts", "place", "row_of", "take"),
+    "streams": ("fill", "multiplied", "settle", "store_past", "stream", "to_line"),
     "vectors": (
         "load",
         "load_first",
         "prefetch",
         "product",
         "row_sums",
-        "settle",
         "store",
         "store_first",
-        "stream",
         "transpose",
         "transpose_first",
         "update",
@@ -108,6 +108,10 @@ def _write(nest: Structure, body: Writer) -> None:
         from einjit.source.batched import write_batched
 
         write_batched(nest, body)
+    elif isinstance(nest, Streamed):
+        from einjit.source.streamed import write_streamed
+
+        write_streamed(nest, body)
     elif isinstance(nest, Nest):
         from einjit.source.nest import write_nest
 

@@ -37,18 +37,19 @@ def contract(first, last, operands, sizes):
             turned[c * n_d + d] = B[at_B + c * B_c + d * B_d]
     for a in range(first, last):  # free, parallel: a tile each
         row = a * 12  # of a box
-        if row + 12 <= rows:
+        rest = rows - row if row + 12 > rows else 0
+        if rest == 0:
             at_A = row * A_b
             at_B = 0
             at_C = row * C_b
             b = 0
             tile = product(A, at_A + b * A_b, A_b, A_c, turned, 0, n_d, n_c, 12, 1, 4)
             update(tile, C, at_C + b * C_b, C_b, 4, 0)
-        else:
-            for row in range(row, rows):
-                at_A = row * A_b
-                at_B = 0
-                at_C = row * C_b
-                b = 0
-                tile = product(A, at_A + b * A_b, A_b, A_c, turned, 0, n_d, n_c, 1, 1, 4)
-                update(tile, C, at_C + b * C_b, C_b, 4, 0)
+        for _ in range(rest):
+            at_A = row * A_b
+            at_B = 0
+            at_C = row * C_b
+            b = 0
+            tile = product(A, at_A + b * A_b, A_b, A_c, turned, 0, n_d, n_c, 1, 1, 4)
+            update(tile, C, at_C + b * C_b, C_b, 4, 0)
+            row += 1

@@ -1,15 +1,15 @@
 """a,b,c->abc
 
-A[a]: int8
-B[b]: int8
-C[c]: int8
-D[a, b, c]: int8
+A[a]: bool
+B[b]: bool
+C[c]: bool
+D[a, b, c]: bool
 a: free, runs in parallel
 b: free, runs in parallel
 c: free, innermost, its strips run in parallel, unit stride in C, D
 """
 
-from numba.types import int8
+from numba.types import uint8
 
 from einjit.kernel.intrinsics import minimum, restrict
 
@@ -17,10 +17,10 @@ CODEGEN = 1
 
 
 def contract(first, last, operands, sizes):
-    A = restrict(operands[0], int8)
-    B = restrict(operands[1], int8)
-    C = restrict(operands[2], int8)
-    D = restrict(operands[3], int8)
+    A = restrict(operands[0], uint8)
+    B = restrict(operands[1], uint8)
+    C = restrict(operands[2], uint8)
+    D = restrict(operands[3], uint8)
     # extents n_a; strides A_a in elements, where they are not 1
     n_b = sizes[0]
     n_c = sizes[1]
@@ -35,9 +35,10 @@ def contract(first, last, operands, sizes):
     a = rest // n_b
     for _ in range(first, last):  # free, parallel: a, b, strips of c
         high = minimum(n_c, low + 32768)
-        hoisted_1 = int8(A[a * A_a] * B[b * B_b])
+        product = uint8(A[a * A_a] != 0)
+        hoisted_1 = uint8(product & uint8(B[b * B_b] != 0))
         for c in range(low, high):  # free, innermost
-            D[a * D_a + b * D_b + c] = int8(hoisted_1 * C[c])
+            D[a * D_a + b * D_b + c] = uint8(hoisted_1 & uint8(C[c] != 0))
         low += 32768
         if low >= n_c:
             low = 0

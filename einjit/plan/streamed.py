@@ -1,0 +1,64 @@
+"""Products larger than the caches: whole lines of them are written past the caches."""
+
+from dataclasses import dataclass, fields, replace
+
+from einjit.names import index_name
+from einjit.plan.batched import MULTIPLIED
+from einjit.plan.indices import Loops, bytes_moved, simplify
+from einjit.plan.nest import Nest
+from einjit.plan.nesting import lower_nest, parallel_loops
+from einjit.plan.task import Lowered, Task
+from einjit.target import last_cache, vector_bytes
+
+SHORTEST_ROW = 64
+"""Bytes of the result's rows from which there are lines in each of them to write."""
+
+
+@dataclass(frozen=True, slots=True)
+class Streamed(Nest):
+    """A nest without sums, whose innermost loop has unit stride in the result, and unit stride or
+    none in the operands, which are multiplied `lanes` elements at a time."""
+
+    lanes: int = 1
+
+    @property
+    def kind(self) -> str:
+        """One word for the shape of the loops, for the module's name."""
+        return "streamed"
+
+    def describe(self) -> list[str]:
+        """The operands' types and the role of each loop, a line each."""
+        lines = Nest.describe(self)
+        lines[len(self.terms) - 1] += ", written past the caches"
+        return [*lines, f"{index_name(self.loops - 1)}: {self.lanes} at a time"]
+
+
+def _loops(task: Task) -> Loops:
+    """The loops, those of large strides in the result outside."""
+    loops = simplify(task.loops)
+    result = loops.strides[-1]
+    return loops.take(sorted(range(len(result)), key=lambda i: -abs(result[i])))
+
+
+def is_streamed(task: Task) -> bool:
+    """Whether a product of elements that lie side by side, or do not vary, outgrows the caches."""
+    loops = _loops(task)
+    if loops.contracted or set(task.dtypes) != {task.compute} or task.compute not in MULTIPLIED:
+        return False
+    if not loops.extents or loops.extents[-1] * task.itemsizes[-1] < SHORTEST_ROW:
+        return False
+    if bytes_moved(loops, task.itemsizes)[-1] <= last_cache():
+        return False
+    *inputs, result = (row[-1] for row in loops.strides)
+    return result == 1 and set(inputs) <= {0, 1}
+
+
+def lower_streamed(name: str, reason: str, task: Task) -> Lowered:
+    """The task as a nest that writes past the caches."""
+    loops = _loops(task)
+    tiling = parallel_loops(loops, task.compute)
+    lowered = lower_nest(name, reason, task.dtypes, task.compute, loops, *tiling)
+    assert isinstance(lowered.nest, Nest)
+    facts = {field.name: getattr(lowered.nest, field.name) for field in fields(Nest)}
+    lanes = vector_bytes() // task.itemsizes[-1]
+    return replace(lowered, nest=Streamed(**facts, lanes=lanes))

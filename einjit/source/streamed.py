@@ -1,0 +1,66 @@
+"""Write products whose whole lines go past the caches, a vector at a time."""
+
+from contextlib import ExitStack
+
+from einjit.names import index_name
+from einjit.plan.streamed import Streamed
+from einjit.source.elements import ELEMENTS
+from einjit.source.nest import NestWriter
+from einjit.source.writer import Writer
+
+
+def write_streamed(nest: Streamed, writer: Writer) -> None:
+    """The function `contract(first, last, operands, sizes)`: tiles first..last of the nest."""
+    _StreamedWriter(nest, writer).write()
+
+
+class _StreamedWriter(NestWriter):
+    nest: Streamed
+
+    def write(self) -> None:
+        super().write()
+        self.w.depth += 1
+        self.w.line("settle()")
+        self.w.depth -= 1
+        self.w.drop_unused()
+
+    def _store_products(self, stack: ExitStack) -> None:
+        """A run of the result: elements up to a cache line's start, vectors, and the rest."""
+        nest, w, x, lanes = self.nest, self.w, index_name(self.inner), self.nest.lanes
+        start, stop = ("low", "high") if nest.strip else ("0", self._extent())
+        w.line(f"{x} = {start}")
+        c, at = self._placed(len(nest.terms) - 1)
+        w.line(f"begin = minimum({x} + to_line({c}, {at}), {stop})")
+        w.line(f"vectors = ({stop} - begin) // {lanes}")
+        factor = self.factors[-1] if self.factors else ""
+        if factor:
+            w.line(f"factor = fill({factor}, {lanes})")
+        self._elements(start, "begin")
+        with w.block("for i in range(vectors):", "innermost"):
+            w.line(f"{x} = begin + i * {lanes}")
+            loaded = [
+                f"load({name}, {at}, 1, {lanes})" for name, at in map(self._placed, self.waiting)
+            ]
+            made, *others = ["factor"] * bool(factor) + loaded
+            if not made.isidentifier():
+                w.line(f"made = {made}")
+                made = "made"
+            for other in others:
+                w.line(f"made = multiplied({made}, {other})")
+                made = "made"
+            w.line(f"store_past({made}, {c}, {at})")
+        self._elements(f"begin + vectors * {lanes}", stop)
+
+    def _elements(self, start: str, stop: str) -> None:
+        """Elements that fill no vector, one by one."""
+        limits = f"{start}, {stop}".removeprefix("0, ")
+        with self._apart(), self.w.block(f"for {index_name(self.inner)} in range({limits}):"):
+            value = self._term()
+            if not ELEMENTS[self.nest.compute].exact:
+                value = f"{value} + {self.compute}(0)"
+            self._store(value)
+
+    def _placed(self, operand: int) -> tuple[str, str]:
+        """An operand, and the place of its element for the values of the loop variables."""
+        name, _, place = self._at(operand).partition("[")
+        return name, place.removesuffix("]")
