@@ -127,6 +127,16 @@ def test_a_small_matrix_is_copied_with_its_columns_side_by_side_first():
     assert len(plan_of("ek,jk->ej", np.zeros((5000, 32)), np.zeros((16, 32))).steps) == 1
 
 
+def test_a_matrix_is_turned_by_the_kernel_however_many_terms_it_has():
+    for dtype, terms, columns in (("float32", 100, 10), ("complex64", 200, 4), ("int32", 90, 11)):
+        a, b = whole((2001, terms), dtype, 1), whole((columns, terms), dtype, 2)
+        assert batched("mk,nk->mn", a, b)
+        assert len(plan_of("mk,nk->mn", a, b).steps) == 1
+        np.testing.assert_array_equal(
+            einjit.einsum("mk,nk->mn", a, b), np.einsum("mk,nk->mn", a, b)
+        )
+
+
 def test_cuts_cover_rows_and_columns_once():
     for extent, lanes in product(range(1, 73), (2, 4, 8, 16, 64)):
         widths = _widths(extent, lanes)

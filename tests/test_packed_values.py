@@ -73,6 +73,14 @@ def test_a_long_sum_keeps_the_bound(dtype, facts):
                 assert (abs(found - expected) <= reference.error_bound("ij,jk->ik", a, b)).all(), k
 
 
+@pytest.mark.parametrize("k", [128, 255, 257, 513, 4096, 4145, 4257])
+def test_the_last_row_of_b_is_added_once(k):
+    """Also where it is a block of its own: the last one of a span."""
+    a, b = np.ones((20, k)), np.ones((k, 21))
+    assert plan_of("ij,jk->ik", a, b).steps[0].lowered.nest.guarded
+    np.testing.assert_array_equal(einjit.einsum("ij,jk->ik", a, b), np.full((20, 21), k))
+
+
 # --- the same bits
 
 LARGE = (

@@ -36,11 +36,10 @@ WIDEST = 4
 
 LONGEST = 72
 """Rows, columns and strides up to which they are numbers in the source; of more terms than that the
-number is not."""
+number is not, unless B is turned."""
 
 LARGEST = 32**3
 """Multiplications of one product up to which packing costs more than it saves. Measured."""
-
 
 LARGEST_SHARED = 64**2
 """Elements of a small matrix that many rows are multiplied with, up to which packing costs more
@@ -152,8 +151,8 @@ def _roles(task: Task) -> tuple[Loops, _Roles | None]:
     if len(task.dtypes) != 3 or set(task.dtypes) != {task.compute}:
         return loops, None
     groups, result = Groups.of(loops), loops.strides[-1]
-    shared = all(row[i] for row in loops.strides[:2] for i in groups.k)
-    if task.compute not in MULTIPLIED or not groups.k or not shared:
+    common = all(row[i] for row in loops.strides[:2] for i in groups.k)
+    if task.compute not in MULTIPLIED or not groups.k or not common:
         return loops, None
     if 1 not in result or result.index(1) in groups.h:
         return loops, None
@@ -314,12 +313,13 @@ def lower_batched(name: str, reason: str, task: Task) -> Lowered:
             return rows
         return loops.extents[loop] if operand is None else strides[operand][loop]
 
+    # Tiles are cut by these extents, and a matrix that is turned has room for just so many.
+    counted = nest.terms[-1] if nest.unit[1] else (*nest.terms[-1], n - 2)
     found = [(name, operand, loop, value(operand, loop)) for name, operand, loop in nest.sizes()]
     tiny = [
         (name, size)
         for name, operand, loop, size in found
-        if batch <= loop < n
-        and (abs(size) <= LONGEST or (operand is None and loop in nest.terms[-1]))
+        if batch <= loop < n and (abs(size) <= LONGEST or (operand is None and loop in counted))
     ]
     nest = replace(nest, constants=tuple(tiny))
     sizes = tuple(size for name, _, _, size in found if name not in dict(tiny))

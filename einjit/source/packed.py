@@ -243,24 +243,27 @@ class _PackedWriter:
                 stride(p.group_m[-1]) if p.direct else "c_m",
             ]
             if p.guarded:
-                sizes[2] = "above"
-            w.call("call12", "macrokernel", [*sizes, *a, *b, *c, "block - 1"])
-            if p.guarded:
-                self._last_row(sizes, a, b, c)
+                self._above_and_last_row(sizes, a, b, c)
+            else:
+                w.call("call12", "macrokernel", [*sizes, *a, *b, *c, "block - 1"])
         if not p.direct:
             self._unpack_c()
 
-    def _last_row(self, sizes: list[str], a: list[str], b: list[str], c: list[str]) -> None:
-        """Add the product of B's last row, copied to where vectors may be read behind it."""
+    def _above_and_last_row(
+        self, sizes: list[str], a: list[str], b: list[str], c: list[str]
+    ) -> None:
+        """The product of the rows of B that are read where they lie; then that of its last row is
+        added, copied to where vectors may be read behind it."""
         w, k = self.w, index_name(self.p.group_k[-1])
+        with w.block("if above > 0:"):
+            w.call("call12", "macrokernel", [*sizes[:2], "above", *a, *b, *c, "block - 1"])
         with w.block("if above < depth:"):
             row = self._bytes("row_b", b[0], [f"above, B_{k}"])
-            w.call(
-                "call9", "move", ["1", sizes[1], "b_box", sizes[1], "1", "1", row, sizes[1], "1"]
-            )
+            line = ["1", sizes[1], "b_box", sizes[1], "1", "1", row, sizes[1], "1"]
+            w.call("call9", "move", line)
             left = self._bytes("row_a", a[0], [f"above, {a[2]}"])
             operands = [left, *a[1:], "b_box", "1", sizes[1]]
-            w.call("call12", "macrokernel", [*sizes[:2], "1", *operands, *c, "1"])
+            w.call("call12", "macrokernel", [*sizes[:2], "1", *operands, *c, "block - 1 + above"])
 
     def _operand_a(self, others: list[int]) -> list[str]:
         """Address and strides along M and K of the macrokernel's A."""

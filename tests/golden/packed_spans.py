@@ -72,23 +72,24 @@ def contract(first, last, operands, sizes):
                 at_c = place(C_part, 8, (a0, C_a, b0, C_b))
                 at_a = place(A, 8, (a0, A_a, c0, A_c))
                 at_b = place(B, 8, (c0, B_c, b0, B_b))
-                call12(
-                    macrokernel,
-                    (
-                        e_a,
-                        e_b,
-                        above,
-                        at_a,
-                        A_a,
-                        A_c,
-                        at_b,
-                        1,
-                        B_c,
-                        at_c,
-                        C_a,
-                        block - 1,
-                    ),
-                )
+                if above > 0:
+                    call12(
+                        macrokernel,
+                        (
+                            e_a,
+                            e_b,
+                            above,
+                            at_a,
+                            A_a,
+                            A_c,
+                            at_b,
+                            1,
+                            B_c,
+                            at_c,
+                            C_a,
+                            block - 1,
+                        ),
+                    )
                 if above < depth:
                     call9(move, (1, e_b, b_box, e_b, 1, 1, place(at_b, 8, (above, B_c)), e_b, 1))
                     call12(
@@ -105,7 +106,7 @@ def contract(first, last, operands, sizes):
                             e_b,
                             at_c,
                             C_a,
-                            1,
+                            block - 1 + above,
                         ),
                     )
     give(arena)
