@@ -197,10 +197,6 @@ def _shuffled(builder: Builder, one: Value, two: Value, lanes: list[int]) -> Val
     return builder.shuffle_vector(one, two, numbers)
 
 
-def _is_double(vector: Value) -> bool:
-    return isinstance(vector.type.element, ir.DoubleType)
-
-
 def _is_float(vector: Value) -> bool:
     return isinstance(vector.type.element, ir.FloatType | ir.DoubleType)
 
@@ -255,11 +251,9 @@ def elements_to_line(builder: Builder, place: Value, size: int) -> Value:
     return builder.udiv(builder.and_(behind, ir.Constant(WORD, LINE - 1)), ir.Constant(WORD, size))
 
 
-def store_line(builder: Builder, vector: Value, where: Value) -> None:
+def store_line(builder: Builder, tile: Tile, vector: Value, where: Value) -> None:
     """Write a vector past the caches, to where a vector of memory begins."""
-    kind = vector.type.element
-    bits = kind.width if isinstance(kind, ir.IntType) else 64 if _is_double(vector) else 32
-    line = builder.store(vector, where, align=vector.type.count * bits // 8)
+    line = builder.store(vector, where, align=tile.align * vector.type.count)
     line.set_metadata("nontemporal", builder.module.add_metadata([ir.Constant(INDEX, 1)]))
 
 

@@ -70,7 +70,7 @@ def store_past(typingctx: Any, tile: Any, place: Any, at: Any) -> Any:
 
     def emit(context: Any, builder: Builder, signature: Any, args: Any) -> Value:
         where = vector_at(builder, tile, builder.gep(args[1], [args[2]]), 0)
-        store_line(builder, builder.extract_value(args[0], 0), where)
+        store_line(builder, tile, builder.extract_value(args[0], 0), where)
         return context.get_dummy_value()
 
     return types.void(tile, place, types.intp), emit
@@ -104,7 +104,7 @@ def stream(typingctx: Any, source: Any, from_: Any, place: Any, at: Any, n: Any,
         with cgutils.for_range_slice(builder, before, end, step) as (first, _):
             vector = load_vector(builder, tile, builder.gep(read, [first]), 0)
             where = vector_at(builder, tile, builder.gep(written, [first]), 0)
-            store_line(builder, vector, where)
+            store_line(builder, tile, vector, where)
         with builder.if_then(builder.icmp_signed("<", end, n)):
             copy(end, builder.sub(n, end))
         return context.get_dummy_value()

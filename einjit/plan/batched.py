@@ -11,7 +11,7 @@ from einjit.plan.blocking import Groups
 from einjit.plan.dots import SUMMED
 from einjit.plan.indices import Loops, bytes_moved, simplify
 from einjit.plan.nest import BLOCK, Nest
-from einjit.plan.nesting import TILES, UNROLLED
+from einjit.plan.nesting import UNROLLED, outermost
 from einjit.plan.task import BYTE_TIME, FMA_TIME, Lowered, Task
 from einjit.target import vector_bytes, vector_registers
 
@@ -290,10 +290,7 @@ def lower_batched(name: str, reason: str, task: Task) -> Lowered:
         loops, batch = _boxed(loops, batch, math.prod(heights[0])), batch + 1
     strides = [loops.strides[k] for k in (*roles.place, 2)]
     n = len(loops.extents)
-    tile, tiles = 1, loops.extents[0]
-    while tile < batch and tiles < TILES:
-        tiles *= loops.extents[tile]
-        tile += 1
+    tile, tiles = outermost(loops.extents[:batch])
     nest = Batched(
         terms=tuple(tuple(i for i in range(n) if row[i]) for row in strides),
         unit=(False, strides[1][-1] == 1, True),

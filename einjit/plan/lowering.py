@@ -16,11 +16,11 @@ from einjit.plan.indices import Loops, bytes_moved, simplify
 from einjit.plan.nest import BLOCK
 from einjit.plan.nesting import (
     FEW_TILES,
-    TILES,
     TINY,
     UNROLLED,
     count_tiles,
     lower_nest,
+    outermost,
     parallel_loops,
 )
 from einjit.plan.streamed import is_streamed, lower_streamed
@@ -199,10 +199,7 @@ def _interleaved(name: str, reason: str, task: Task, loops: Loops, tiling: Tilin
     n = len(loops.extents)
     if pair[1] != tiling.inner:
         loops = loops.take([*range(n - 2), n - 1, n - 2])
-    tile, tiles = 0, 1
-    while tile < n - 1 and tiles < TILES:
-        tiles *= loops.extents[tile]
-        tile += 1
+    tile, _ = outermost(loops.extents[: n - 1])
     return lower_nest(name, reason, task.dtypes, task.compute, loops, tile, False, known=n - 2)
 
 
@@ -247,10 +244,7 @@ def _as_unrolled(name: str, reason: str, task: Task) -> list[Lowered]:
 
     loops = loops.take(sorted(range(len(loops.extents)), key=place))
     long = len(loops.extents) - len(tiny)
-    tile, tiles = 1, loops.extents[0]
-    while tile < long - 1 and tiles < TILES:
-        tiles *= loops.extents[tile]
-        tile += 1
+    tile, _ = outermost(loops.extents[: max(1, long - 1)])
     return [lower_nest(name, reason, task.dtypes, task.compute, loops, tile, False, None, long)]
 
 

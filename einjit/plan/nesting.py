@@ -39,12 +39,18 @@ def parallel_loops(loops: Loops, compute: str) -> tuple[int, bool]:
     """How many of the outermost free loops make up a tile, and whether strips do as well."""
     inner = strip_loop(len(loops.extents), loops.contracted)
     outer = [i for i in range(len(loops.extents)) if i not in (*loops.contracted, inner)]
-    tile, tiles = 0, 1
-    while tile < len(outer) and tiles < TILES:
-        tiles *= loops.extents[tile]
-        tile += 1
+    tile, tiles = outermost(loops.extents[: len(outer)])
     strips = inner is not None and loops.extents[inner] > strip_length(compute)
     return tile, strips and tiles < TILES
+
+
+def outermost(extents: Sequence[int]) -> tuple[int, int]:
+    """How many of the outermost loops make enough tiles, and how many tiles they make."""
+    tile, tiles = 0, 1
+    while tile < len(extents) and tiles < TILES:
+        tiles *= extents[tile]
+        tile += 1
+    return tile, tiles
 
 
 def _has_short_rows(nest: Nest, extents: Sequence[int]) -> bool:

@@ -6,7 +6,6 @@ from contextlib import ExitStack
 from einjit.names import index_name
 from einjit.plan.batched import Batched, Heights
 from einjit.source.nest import NestWriter
-from einjit.source.terms import TERMS
 from einjit.source.writer import Writer
 
 
@@ -104,10 +103,7 @@ class _BatchedWriter(NestWriter):
             for i in nest.terms[operand]
             if i not in nest.tile_loops
         ]
-        while len(parts) > TERMS:
-            self.w.line(f"at_{name} = {' + '.join(parts[:TERMS])}")
-            parts[:TERMS] = [f"at_{name}"]
-        self.w.line(f"at_{name} = {' + '.join(parts) or '0'}")
+        self.w.total(f"at_{name}", parts)
 
     def _tile(self, left: int, shape: tuple[int, int, int], before: str) -> None:
         """A register tile of (rows, vectors, lanes), from a column on; it is added to what is there

@@ -6,7 +6,6 @@ from einjit.names import index_name
 from einjit.plan.dots import Dots
 from einjit.plan.nest import BLOCK, TOGETHER
 from einjit.source.elements import ELEMENTS
-from einjit.source.terms import TERMS
 from einjit.source.writer import Writer
 
 
@@ -91,13 +90,7 @@ class _DotsWriter:
             if i != nest.inner:
                 value = index_name(i) + f"_{row}" * (i == loop and row > 0)
                 parts.append(f"{value} * {name}_{index_name(i)}")
-        self._assign(f"at_{name}_{row}", parts)
-
-    def _assign(self, target: str, parts: list[str]) -> None:
-        while len(parts) > TERMS:
-            self.w.line(f"{target} = {' + '.join(parts[:TERMS])}")
-            parts[:TERMS] = [target]
-        self.w.line(f"{target} = {' + '.join(parts) or '0'}")
+        self.w.total(f"at_{name}_{row}", parts)
 
     def _store(self) -> None:
         """What there is of the tile."""
@@ -105,7 +98,7 @@ class _DotsWriter:
         name = nest.operands[-1]
         down, beside = self.together
         parts = [f"{index_name(i)} * {name}_{index_name(i)}" for i in nest.terms[-1]]
-        self._assign("at", parts)
+        w.total("at", parts)
         for i in range(TOGETHER):
             with ExitStack() as stack:
                 if i:

@@ -60,6 +60,10 @@ class NestWriter(Terms):
                     self._sum_in_register()
                 else:
                     self._store_products(stack)
+            self._close()
+
+    def _close(self) -> None:
+        """What is done behind the tiles: nothing."""
 
     def _unpack(self) -> None:
         nest, w = self.nest, self.w

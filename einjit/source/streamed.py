@@ -19,10 +19,10 @@ class _StreamedWriter(NestWriter):
 
     def write(self) -> None:
         super().write()
-        self.w.depth += 1
-        self.w.line("settle()")
-        self.w.depth -= 1
         self.w.drop_unused()
+
+    def _close(self) -> None:
+        self.w.line("settle()")
 
     def _store_products(self, stack: ExitStack) -> None:
         """A run of the result: elements up to a cache line's start, vectors, and the rest."""

@@ -6,10 +6,7 @@ from contextlib import contextmanager
 from einjit.names import index_name
 from einjit.plan.nest import Nest
 from einjit.source.elements import ELEMENTS, added, product, read
-from einjit.source.writer import Writer
-
-TERMS = 4
-"""Terms of an index expression on one line."""
+from einjit.source.writer import TERMS, Writer
 
 LONG = 40
 """Characters from which a product is written on more lines than one."""

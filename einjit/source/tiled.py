@@ -9,7 +9,7 @@ from einjit.plan.indices import LINE
 from einjit.plan.nest import BLOCK
 from einjit.plan.tiled import Tiled
 from einjit.source.elements import ELEMENTS
-from einjit.source.terms import TERMS, Terms
+from einjit.source.terms import Terms
 from einjit.source.writer import Writer
 
 AHEAD = 2
@@ -143,7 +143,7 @@ class _TiledWriter(Terms):
         nest, w, x, y = self.nest, self.w, self.x, self.y
         for number in nest.turned:
             name, lanes = nest.operands[number], nest.lanes(number)
-            self._place(name, [*self._outer(number), f"{y}0", f"{x}0 * {name}_{x}"])
+            self.w.total(f"at_{name}", [*self._outer(number), f"{y}0", f"{x}0 * {name}_{x}"])
             w.line(f"ahead = at_{name} + {AHEAD} * {self._next(number)}")
             rows = w.block(f"for {x} in range(0, e_{x}, {lanes}):", "blocks that are transposed")
             with rows, w.block(f"for {y} in range(0, e_{y}, {lanes}):"):
@@ -156,7 +156,7 @@ class _TiledWriter(Terms):
         for number in self.beside:
             name = nest.operands[number]
             line = LINE // np.dtype(nest.dtypes[number]).itemsize
-            self._place(name, [*self._outer(number), f"{y}0 * {name}_{y}", f"{x}0"])
+            self.w.total(f"at_{name}", [*self._outer(number), f"{y}0 * {name}_{y}", f"{x}0"])
             w.line(f"ahead = at_{name} + {AHEAD} * {self._next(number)}")
             rows = w.block(f"for {y} in range(e_{y}):", f"tiles of {name}")
             with rows, w.block(f"for {x} in range(0, e_{x}, {line}):"):
@@ -175,13 +175,6 @@ class _TiledWriter(Terms):
         if outer and not self.sums_across:
             return f"{name}_{index_name(outer[-1])}"
         return f"box_{self.y}" + f" * {name}_{self.y}" * (operand not in nest.turned)
-
-    def _place(self, name: str, parts: list[str]) -> None:
-        """Where an operand's tile begins: the sum of these parts."""
-        while len(parts) > TERMS:
-            self.w.line(f"at_{name} = {' + '.join(parts[:TERMS])}")
-            parts[:TERMS] = [f"at_{name}"]
-        self.w.line(f"at_{name} = {' + '.join(parts)}")
 
     def _over_tile(self) -> None:
         """The two loops of a tile, and the product of each element."""
@@ -218,7 +211,7 @@ class _TiledWriter(Terms):
         name = nest.operands[-1]
         lanes = nest.vector // np.dtype(nest.dtypes[-1]).itemsize
         outer = self._outer(len(nest.terms) - 1)
-        self._place(name, [*outer, f"{y}0 * {name}_{y}", f"{x}0"])
+        self.w.total(f"at_{name}", [*outer, f"{y}0 * {name}_{y}", f"{x}0"])
         w.line(f"rows, length = e_{y}, e_{x}")
         with w.block(f"if {name}_{y} == e_{x}:"):
             w.line(f"rows, length = 1, e_{y} * e_{x}")

@@ -7,6 +7,8 @@ from contextlib import contextmanager
 
 WIDTH = 100  # what the line of a generated module is kept to, comment included
 
+TERMS = 4  # of a sum on one line
+
 ASSIGNED = re.compile(r"\s*(\w+) = ")
 
 
@@ -51,6 +53,13 @@ class Writer:
             self.lines += _laid_out(deeper, f"{argument},")
         self.line("    ),")
         self.line(")")
+
+    def total(self, name: str, terms: list[str]) -> None:
+        """A name for a sum, which takes lines before it where it is long."""
+        while len(terms) > TERMS:
+            self.line(f"{name} = {' + '.join(terms[:TERMS])}")
+            terms = [name, *terms[TERMS:]]
+        self.line(f"{name} = {' + '.join(terms) or '0'}")
 
     @property
     def room(self) -> int:
