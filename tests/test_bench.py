@@ -9,7 +9,7 @@ import pytest
 from einjit.bench.cases import Case, Point
 from einjit.bench.check import fault
 from einjit.bench.levels import LEVELS, MEMORY, caches, footprints, level_of
-from einjit.bench.limits import FACTOR, Limits, aligned_bytes, measure
+from einjit.bench.limits import FACTOR, Limits, aligned_bytes, bandwidth_now, measure, stream_like
 from einjit.bench.machine_code import CHAINS, chains, stream
 from einjit.bench.suites import CASES, DTYPES, points
 
@@ -198,3 +198,12 @@ def test_limits_are_measured_for_what_is_asked():
     assert list(found.peak) == ["float32"]
     assert list(found.bandwidth) == ["L1"]
     assert min(*found.peak.values(), *found.bandwidth["L1"].values()) > 0
+    assert bandwidth_now(found.threads, "L1", "copy") > 0
+
+
+def test_what_a_point_moves_is_like_a_stream():
+    equations = ("ij->i", "ij,ij->ij", "ij->ji", "i,j->ij")
+    streams = [stream_like(at(equation, i=90, j=90)) for equation in equations]
+    assert streams == ["read", "add", "copy", "write"]
+    limits = Limits(1, {"float64": 5.0}, {})
+    assert limits.seconds(at("ij->ji", i=9, j=9), bandwidth=4.0) == 2 * 8 * 81 / 4

@@ -1,5 +1,6 @@
 """The benchmark's engines in contest, what is shown of it, and each of its runs."""
 
+import dataclasses
 import json
 
 import numpy as np
@@ -140,6 +141,8 @@ def test_means_and_problems(rows):
         "all           3 cases  ratio 1.00 (worst 0.50: sums float32 i=64 j=8)"
         "  share 0.50 (worst 0.50: product float64 ijk=8)",
     ]
+    far = [*rows, dataclasses.replace(rows[2], level="mem", limit=1.5e-5)]
+    assert means_of(far)["beyond the caches"].share == pytest.approx(0.75)
     assert means_of(rows, "numpy")["squares"].ratio == pytest.approx(3.0)
     assert means_lines(means_of([])) == []
     assert problem_lines(rows) == [

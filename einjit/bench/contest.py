@@ -2,7 +2,7 @@
 
 import multiprocessing
 import statistics
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any
@@ -59,11 +59,21 @@ class Row:
 
 
 class Contest:
-    """The engines' processes, for a `with` block; an engine whose process ends gets another."""
+    """The engines' processes, for a `with` block; an engine whose process ends gets another.
 
-    def __init__(self, names: Sequence[str], rounds: int, seconds: float) -> None:
+    `limit` measures the least seconds that a point can take; it has a turn in each round as well.
+    """
+
+    def __init__(
+        self,
+        names: Sequence[str],
+        rounds: int,
+        seconds: float,
+        limit: Callable[[Point], float] | None = None,
+    ) -> None:
         self.names = tuple(names)
         self.rounds = rounds
+        self.limit = limit
         self.turn = seconds / rounds / len(names)
         self._processes: dict[str, _Process] = {}
 
@@ -92,7 +102,11 @@ class Contest:
             elif problem := self._processes[name].ask(point):
                 row.problems[name] = problem
         samples: dict[str, list[float]] = {n: [] for n in self.names if n not in row.problems}
+        limits = []
         for _ in range(self.rounds):
+            if self.limit:
+                limits.append(self.limit(point))
+                row.limit = statistics.median(limits)
             for name in self._worth_a_turn(row.seconds, samples):
                 answer = self._processes[name].ask(self.turn)
                 if isinstance(answer, str):

@@ -1,4 +1,5 @@
-"""The limits of this machine: what no engine can pass, measured in the run that they are used in.
+"""The limits of this machine: what no engine can pass, measured in the run that they are used in,
+and what all cores share once more beside each case: neighbours take of it as they come and go.
 
 Arithmetic is measured with chains of multiply-adds that never leave the registers, as for the
 roofline model (Williams, Waterman, Patterson, CACM 52(4), 2009). Bandwidth is measured as STREAM
@@ -7,6 +8,7 @@ those of the arrays; they fill a part of a level of memory. All threads work at 
 has the loops.
 """
 
+import functools
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -46,13 +48,12 @@ class Limits:
     peak: dict[str, float]
     bandwidth: dict[str, dict[str, float]]
 
-    def seconds(self, point: Point) -> float:
+    def seconds(self, point: Point, bandwidth: float | None = None) -> float:
         """The least that a point can take: its FLOPs at the peak, or its bytes at the bandwidth of
-        the level that holds them, by the stream whose share of writes is nearest."""
-        streams = self.bandwidth[level_of(point.bytes, self.threads)]
-        share = point.writes / max(1, point.bytes)
-        nearest = min(streams, key=lambda name: abs(STREAMS[name][1] / sum(STREAMS[name]) - share))
-        return max(point.flops / self.peak[point.dtype], point.bytes / streams[nearest])
+        the level that holds them, or at the one given."""
+        if bandwidth is None:
+            bandwidth = self.bandwidth[level_of(point.bytes, self.threads)][stream_like(point)]
+        return max(point.flops / self.peak[point.dtype], point.bytes / bandwidth)
 
 
 def measure(points: Sequence[Point]) -> Limits:
@@ -60,21 +61,15 @@ def measure(points: Sequence[Point]) -> Limits:
     threads = get_num_threads()
     dtypes = dict.fromkeys(point.dtype for point in points)
     levels = dict.fromkeys(level_of(point.bytes, threads) for point in points)
-    with ThreadPoolExecutor(threads) as pool:
-        peaks = {
-            dtype: [_arithmetic(pool, threads, dtype, width) for width in VECTORS]
-            for dtype in dtypes
-        }
-        streams = {
-            (level, name): rates
-            for level in levels
-            for name, rates in _moves(pool, threads, level).items()
-        }
-        ways: dict[Any, list[Rate]] = {**peaks, **streams}
-        best = dict.fromkeys(ways, 0.0)
-        for _ in range(REPEATS):
-            for what, rates in ways.items():
-                best[what] = max(best[what], *(rate() for rate in rates))
+    peaks = {dtype: [_arithmetic(threads, dtype, width) for width in VECTORS] for dtype in dtypes}
+    streams = {
+        (level, name): rates for level in levels for name, rates in _moves(threads, level).items()
+    }
+    ways: dict[Any, list[Rate]] = {**peaks, **streams}
+    best = dict.fromkeys(ways, 0.0)
+    for _ in range(REPEATS):
+        for what, rates in ways.items():
+            best[what] = max(best[what], *(rate() for rate in rates))
     return Limits(
         threads,
         {dtype: best[dtype] for dtype in dtypes},
@@ -82,16 +77,28 @@ def measure(points: Sequence[Point]) -> Limits:
     )
 
 
-def _arithmetic(pool: ThreadPoolExecutor, threads: int, dtype: str, width: int) -> Rate:
+def bandwidth_now(threads: int, level: str, name: str) -> float:
+    """Bytes/s of a stream in this moment, which is that of the work measured beside it."""
+    return max(rate() for rate in _moves(threads, level)[name])
+
+
+def stream_like(point: Point) -> str:
+    """The stream whose share of writes is nearest to that of a point."""
+    share = point.writes / max(1, point.bytes)
+    return min(STREAMS, key=lambda name: abs(STREAMS[name][1] / sum(STREAMS[name]) - share))
+
+
+def _arithmetic(threads: int, dtype: str, width: int) -> Rate:
     """FLOP/s of chains of multiply-adds, for bool of and-ors; for complex those of its parts."""
     kind = np.dtype(dtype)
     bits = 8 * kind.itemsize // (2 if kind.kind == "c" else 1)
     loop = chains("float" if kind.kind in "fc" else kind.name, bits, 8 * width // bits)
     buffers = [aligned_bytes(CHAINS * width) for _ in range(threads)]
-    return _rate(pool, loop, buffers, FACTOR, 2.0 * CHAINS * (8 * width // bits))
+    return _rate(loop, buffers, FACTOR, 2.0 * CHAINS * (8 * width // bits))
 
 
-def _moves(pool: ThreadPoolExecutor, threads: int, level: str) -> dict[str, list[Rate]]:
+@functools.cache
+def _moves(threads: int, level: str) -> dict[str, list[Rate]]:
     """Bytes/s of each stream over arrays that fill the level's footprint: that of its own cache for
     each thread, or its part of what all share.
 
@@ -104,21 +111,16 @@ def _moves(pool: ThreadPoolExecutor, threads: int, level: str) -> dict[str, list
     for name, (reads, writes) in STREAMS.items():
         part = room // (reads + writes) // step * step
         found[name] = [
-            _rate(pool, stream(reads, writes, width, past), buffers, part, part * (reads + writes))
+            _rate(stream(reads, writes, width, past), buffers, part, part * (reads + writes))
             for width in VECTORS[1:]
             for past in ((False, True) if level == MEMORY and writes else (False,))
         ]
     return found
 
 
-def _rate(
-    pool: ThreadPoolExecutor,
-    loop: Loop,
-    buffers: list[np.ndarray[Any, Any]],
-    part: int,
-    unit: float,
-) -> Rate:
-    """What all threads do in a second: each does a `unit` in each turn of the loop."""
+def _rate(loop: Loop, buffers: list[np.ndarray[Any, Any]], part: int, unit: float) -> Rate:
+    """What as many threads as buffers do in a second: each a `unit` in each turn of the loop."""
+    pool = _pool(len(buffers))
 
     def run(turns: int) -> float:
         start = time.perf_counter()
@@ -129,6 +131,11 @@ def _rate(
     while run(turns) < LEAST:
         turns *= 2
     return lambda: unit * turns * len(buffers) / run(turns)
+
+
+@functools.cache
+def _pool(threads: int) -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(threads)
 
 
 def aligned_bytes(size: int) -> np.ndarray[Any, Any]:

@@ -10,8 +10,8 @@ from typing import Any
 from einjit.bench.cases import Point
 from einjit.bench.contest import Contest, Row
 from einjit.bench.engines import OWN, installed, version_of
-from einjit.bench.levels import level_of
-from einjit.bench.limits import Limits, measure
+from einjit.bench.levels import PRIVATE, level_of
+from einjit.bench.limits import Limits, bandwidth_now, measure, stream_like
 from einjit.bench.summary import failures, means_of, row_facts
 from einjit.bench.table import Table, comparison, means_lines, prices, problem_lines
 
@@ -30,15 +30,24 @@ def compare(
     engines = _engines(peers, show)
     with ProcessPoolExecutor(1, get_context("spawn")) as apart:  # its arrays and threads go with it
         limits = apart.submit(measure, points).result()
-    show("\n".join(_limit_lines(limits)))
+        show("\n".join(_limit_lines(limits)))
 
-    def with_limit(row: Row) -> Row:
-        row.level = level_of(row.point.bytes, limits.threads)
-        row.limit = limits.seconds(row.point)
-        return row
+        def level(point: Point) -> str:
+            return level_of(point.bytes, limits.threads)
 
-    with Contest(engines, rounds, seconds) as contest:
-        rows = _collect(map(with_limit, contest.rows(points)), comparison(points), show)
+        def limit(point: Point) -> float:
+            where = level(point)
+            if where in PRIVATE:
+                return limits.seconds(point)
+            now = apart.submit(bandwidth_now, limits.threads, where, stream_like(point)).result()
+            return limits.seconds(point, now)
+
+        def with_level(row: Row) -> Row:
+            row.level = level(row.point)
+            return row
+
+        with Contest(engines, rounds, seconds, limit) as contest:
+            rows = _collect(map(with_level, contest.rows(points)), comparison(points), show)
     return _report(rows, engines, limits=asdict(limits))
 
 

@@ -7,8 +7,12 @@ from typing import Any
 
 from einjit.bench.contest import Row
 from einjit.bench.engines import OWN
+from einjit.bench.levels import MEMORY
 
 ALL = "all"
+
+FAR = "beyond the caches"
+"""The rows whose operands and result no cache holds: a group across the others."""
 
 
 @dataclass(frozen=True)
@@ -25,13 +29,17 @@ class Means:
 
 
 def means_of(rows: Sequence[Row], peer: str | None = None) -> dict[str, Means]:
-    """The means of each group, and of all where there are several groups.
+    """The means of each group, of the rows in memory, and of all where there are several groups.
 
     The ratio is to the best peer of each row, or to the same one in all.
     """
     groups = dict.fromkeys(row.point.case.group for row in rows)
     found = {g: _means([row for row in rows if row.point.case.group == g], peer) for g in groups}
-    return {**found, ALL: _means(rows, peer)} if len(groups) > 1 else found
+    if len(groups) > 1:
+        if far := [row for row in rows if row.level == MEMORY]:
+            found[FAR] = _means(far, peer)
+        found[ALL] = _means(rows, peer)
+    return found
 
 
 def _means(rows: Sequence[Row], peer: str | None) -> Means:
