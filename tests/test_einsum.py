@@ -10,10 +10,12 @@ import numpy as np
 import pytest
 import reference
 from hypothesis import given, settings
+from packing import plan_of
 from strategies import case_strategy, lay_out, operand_sets, random_equation
 from targets import blocked_for
 
 import einjit
+from einjit.equation.operands import Layout
 
 EQUATIONS = {seed: random_equation(Random(seed)) for seed in range(50)}
 CAMPAIGN = {seed: random_equation(Random(seed)) for seed in range(1000, 1500)}
@@ -367,8 +369,7 @@ def test_products_that_no_cache_holds(subscripts, ahead, dtype):
     if np.dtype(dtype).kind == "c":
         operands = [(x + 1j * rng.integers(-4, 5, x.shape)).astype(dtype) for x in operands]
     expected = np.einsum(subscripts, *operands)
-    memory = np.full(ahead + expected.size + 1, 99, dtype)
-    out = memory[ahead:-1].reshape(expected.shape)
+    memory, out = memory_for(expected, ahead)
     with blocked_for(last_cache=1 << 10):
         plan = einjit.explain(subscripts, *operands, optimize=False).plan
         assert [step.lowered.name for step in plan.steps] == ["streamed"]
@@ -380,6 +381,43 @@ def test_products_that_no_cache_holds(subscripts, ahead, dtype):
             np.testing.assert_array_equal(np.signbit(found.real), np.signbit(expected.real))
     assert (memory[:ahead] == 99).all()
     assert memory[-1] == 99
+
+
+def memory_for(result, ahead):
+    """Memory of 99s, and room for a result in it, behind `ahead` elements or parts of complex ones:
+    from 8 bytes on a complex number of 16 may begin."""
+    memory = np.full(ahead + result.size * result.itemsize // result.real.itemsize + 1, 99)
+    memory = memory.astype(result.real.dtype)
+    return memory, memory[ahead:-1].view(result.dtype).reshape(result.shape)
+
+
+@pytest.mark.parametrize("dtype", ["int8", "uint16", "float32", "float64", "complex128"])
+@pytest.mark.parametrize("ahead", [0, 1, 3])
+@pytest.mark.parametrize(
+    ("subscripts", "shape", "way"),
+    [
+        ("ij->ji", (128, 37), "copy"),
+        ("ij->ji", (1088, 41), "copy"),
+        ("kij->jki", (3, 64, 41), "copy"),
+        ("ijk->jik", (7, 5, 128), "streamed"),
+        ("ijk->jik", (7, 5, 150), "streamed"),
+    ],
+)
+def test_copies_that_no_cache_holds(subscripts, shape, way, ahead, dtype):
+    """Written past the caches; what lies before and behind whole lines is as usual."""
+    rng = np.random.default_rng(9)
+    operand = rng.integers(-99, 99, shape).astype(dtype)
+    for source in (operand, operand[::-1], np.asfortranarray(operand.T).T):
+        expected = np.einsum(subscripts, source)
+        memory, out = memory_for(expected, ahead)
+        with blocked_for(last_cache=1 << 10):
+            (step,) = plan_of(subscripts, source, out=Layout.of(out)).steps
+            assert step.lowered.nest.kind == way
+            assert getattr(step.lowered.nest, "streams", True)
+            assert einjit.einsum(subscripts, source, out=out) is out
+        np.testing.assert_array_equal(out, expected)
+        assert (memory[:ahead] == 99).all()
+        assert memory[-1] == 99
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64", "int16"])

@@ -121,6 +121,8 @@ GOLDEN = {
     "streamed_strips": case("i,i->i", (20_000,), (20_000,)),
     "streamed_exact": case("i,j,k->ijk", (30,), (40,), (50,), dtypes="int32"),
     "copy": case("ij->ji", (70, 40), dtypes="float32"),
+    "copy_past": case("ij->ji", (128, 70), dtypes="float32"),
+    "copy_streamed": case("ijk->jik", (7, 60, 80), dtypes="complex128"),
     "copy_of_rows": case("ijk->jik", (7, 6, 40), dtypes="int8"),
     # Tiny sums.
     "unrolled": case("bij,bjk->bik", (70, 3, 3), (70, 3, 3), dtypes="float32"),
@@ -607,7 +609,7 @@ def test_texts_of_tiles_and_rows_mean_what_the_reference_says(kind, monkeypatch)
         for writer in (tiled_writer, dots_writer):
             monkeypatch.setattr(writer, "BLOCK", rng.choice((1, 2, 256)))
         subscripts = rng.choice(ASKED_FOR[kind])
-        extents = {letter: rng.choice((1, 2, 3, 5, 17, 21)) for letter in "abcdghijks"}
+        extents = {letter: rng.choice((1, 2, 3, 5, 16, 17, 21, 32)) for letter in "abcdghijks"}
         terms = subscripts.split("->")[0].split(",")
         shapes = [tuple(extents[letter] for letter in term) for term in terms]
         types = [name for name in ELEMENTS if name != "float16"]

@@ -26,6 +26,8 @@ DTYPES = (*FLOATS, "int8", "int32", "int64")
 TILES = ((1, 1), (3, 2), (2, 3))
 """Rows and vectors of a row."""
 
+ROOMS = ("vectors", "turning", "streams")
+
 WORDS = "abcdefghij"
 
 
@@ -52,10 +54,7 @@ class Probe:
         lines = [
             f"from numba.types import {self.dtype}",
             "from einjit.kernel.intrinsics import pointer",
-            *(
-                f"from einjit.kernel.{room} import {', '.join(CALLED[room])}"
-                for room in ("vectors", "streams")
-            ),
+            *(f"from einjit.kernel.{room} import {', '.join(CALLED[room])}" for room in ROOMS),
             f"def contract({', '.join(self.arguments)}):",
             *(f"    {name} = pointer({name.lower()}, {self.dtype})" for name in "XYZ"),
         ]
@@ -76,6 +75,8 @@ CALLS = {
     },
     "transpose": "transpose(X, a, b, Y, c, d, {lanes})",
     "transpose_first": "transpose_first(X, a, b, Y, c, d, e, f, {lanes})",
+    "turn": "turn(X, a, b, Y, c, d, e, f, 0, {lanes})",
+    "turn_past": "turn(X, a + to_line(X, a), b, Y, c, d, e, f, 1, {lanes})",
     "stream": "stream(Y, a, X, b, c, {lanes})",
     "settle": "settle()",
     "fill": "store(fill(Y[a], {lanes}), X, b)",
@@ -180,6 +181,21 @@ def test_transpose(dtype):
     check("transpose", dtype, x, y, y, last, -lanes, last, -lanes - 1)
     check("transpose", dtype, x, y, y, 0, lanes, 3, 0)  # rows that are one
     check("transpose", dtype, x, x.copy(), y, 0, lanes, 0, lanes)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_turn(dtype):
+    """Of a block that is cut off, nothing else is written; whole ones go past the caches."""
+    lanes = Probe(dtype).lanes
+    line = 64 // np.dtype(dtype).itemsize
+    x, y = (bits(dtype, (lanes + 6) * line, seed) for seed in (3, 4))
+    for rows, columns in product({1, lanes // 2 or 1, lanes - 1 or 1, lanes, lanes + 5}, repeat=2):
+        check("turn", dtype, x, y, y, 2, lanes + 2, 1, lanes + 1, rows, columns)
+        found, expected = (at_a_line(x) for _ in range(2))
+        words = (1, line, 1, lanes + 1, rows, columns)
+        carry_out(compiled(dtype), "turn_past", found, y, y, *words)
+        carry_out(plain(dtype), "turn_past", expected, y, y, *words)
+        assert_same(found, expected)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -355,6 +371,11 @@ def drill():
             x = bits(dtype, lanes * lanes, 4)
             words = (0, lanes, 0, lanes + 1, rows, columns)
             carry_out(compiled(dtype), "transpose_first", x, y, y, *words)
+            x = fenced(bits(dtype, (columns - 1) * lanes + rows, 4), "behind")
+            expected = x.copy()
+            carry_out(compiled(dtype), "turn", x, y, y, *words)
+            carry_out(plain(dtype), "turn", expected, y, y, *words)
+            assert_same(x, expected)
         for n in range(3 * lanes) if np.dtype(dtype).kind != "c" else ():
             y, z = (fenced(small(dtype, n, seed), "behind") for seed in (1, 2))
             x = np.zeros(4, dtype)
@@ -414,4 +435,4 @@ def test_sizes_and_addresses():
 
 def test_every_instruction_is_carried_out():
     text = " ".join(CALLS.values())
-    assert all(f"{name}(" in text for name in (*CALLED["vectors"], *CALLED["streams"]))
+    assert all(f"{name}(" in text for room in ROOMS for name in CALLED[room])

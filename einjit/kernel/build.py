@@ -26,7 +26,16 @@ FASTMATH = ("contract", "reassoc")
 """Sums may be reordered into lanes and fused with products. Without "nsz" LLVM takes nothing out
 of brackets (a·b + a·c stays), so NaN and infinity come out as they do in numpy, and 0 + -0 is 0."""
 
-PRIMITIVES = ("intrinsics", "memory", "lanes", "vectors", "streams", "context", "compile")
+PRIMITIVES = (
+    "intrinsics",
+    "memory",
+    "lanes",
+    "vectors",
+    "turning",
+    "streams",
+    "context",
+    "compile",
+)
 """The modules of this package that are in all machine code, or shape it."""
 
 

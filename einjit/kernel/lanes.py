@@ -16,6 +16,9 @@ WORD = ir.IntType(64)
 LINE = 64
 """Bytes of a cache line."""
 
+NEVER = 1 << 40
+"""More elements than there are."""
+
 NEAR = 2
 """How near prefetched lines are kept, as LLVM counts: 3 is every cache, 2 from the L2 cache on."""
 
@@ -92,11 +95,16 @@ def store_rows(builder: Builder, tile: Tile, args: Any, mask: Value | None) -> N
         if mask is None or v + 1 < tile.vectors:
             builder.store(vector, where, align=align)
         else:
-            function = _masked(builder, "store", tile)
-            builder.call(function, [vector, where, ir.Constant(INDEX, align), mask])
+            store_masked(builder, tile, vector, where, mask)
         return vector
 
     over_rows(builder, tile, args, write)
+
+
+def store_masked(builder: Builder, tile: Tile, vector: Value, where: Value, mask: Value) -> None:
+    """Write the elements of a vector that a mask has."""
+    function = _masked(builder, "store", tile)
+    builder.call(function, [vector, where, ir.Constant(INDEX, tile.align), mask])
 
 
 def vector_at(builder: Builder, tile: Tile, place: Value, number: int) -> Value:
@@ -246,9 +254,14 @@ def multiply_add(builder: Builder, one: Value, two: Value, total: Value) -> Valu
 
 
 def elements_to_line(builder: Builder, place: Value, size: int) -> Value:
-    """How many elements of so many bytes lie before the next start of a cache line."""
+    """How many elements of so many bytes lie before the next start of a cache line; NEVER where
+    none begins there, as complex ones may that are aligned to their parts."""
     behind = builder.neg(builder.ptrtoint(place, WORD))
-    return builder.udiv(builder.and_(behind, ir.Constant(WORD, LINE - 1)), ir.Constant(WORD, size))
+    behind = builder.and_(behind, ir.Constant(WORD, LINE - 1))
+    number = builder.udiv(behind, ir.Constant(WORD, size))
+    odd = builder.urem(behind, ir.Constant(WORD, size))
+    never = ir.Constant(WORD, NEVER)
+    return builder.select(builder.icmp_signed("==", odd, ir.Constant(WORD, 0)), number, never)
 
 
 def store_line(builder: Builder, tile: Tile, vector: Value, where: Value) -> None:

@@ -203,9 +203,29 @@ def transpose_first(
             to[at + j * to_stride + i] = source[from_ + i * stride + j]
 
 
+def turn(
+    to: Memory,
+    at: int,
+    to_stride: int,
+    source: Memory,
+    from_: int,
+    stride: int,
+    rows: int,
+    columns: int,
+    past: int,
+    lanes: int,
+) -> None:
+    """The same; whole blocks that go past the caches begin where a vector of memory does."""
+    if past and rows >= lanes and columns >= lanes:
+        first = to.address + at * to.kind.itemsize
+        assert first % (lanes * to.kind.itemsize) == to_stride % lanes == 0
+    transpose_first(to, at, to_stride, source, from_, stride, rows, columns, lanes)
+
+
 def to_line(place: Memory, at: int) -> int:
     """Elements before the next cache line."""
-    return -(place.address + at * place.kind.itemsize) % 64 // place.kind.itemsize
+    number, odd = divmod(-(place.address + at * place.kind.itemsize) % 64, place.kind.itemsize)
+    return 1 << 40 if odd else number
 
 
 def fill(value: Any, lanes: int) -> Any:
@@ -246,7 +266,7 @@ MEANINGS: dict[str, Any] = {
         for function in (
             *(scratch, widen, narrow, place, parts, row_of, take, give),
             *(load, load_first, product, update, prefetch, store, store_first),
-            *(transpose, transpose_first, stream, settle, row_sums),
+            *(transpose, transpose_first, turn, stream, settle, row_sums),
             *(to_line, fill, multiplied, store_past),
         )
     },

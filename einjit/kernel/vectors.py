@@ -18,18 +18,14 @@ from einjit.kernel.lanes import (
     add,
     ask_for,
     joined,
-    least,
     load_vector,
     mask_of,
     multiply_add,
     over_rows,
     part_of,
-    row_at,
     splat,
     store_rows,
     summed,
-    transposed,
-    vector_at,
 )
 
 
@@ -251,91 +247,3 @@ def store_first(typingctx: Any, tile: Any, place: Any, at: Any, n: Any) -> Any:
         return context.get_dummy_value()
 
     return types.void(tile, place, types.intp, types.intp), emit
-
-
-@intrinsic(prefer_literal=True)
-def transpose(
-    typingctx: Any,
-    to: Any,
-    at: Any,
-    to_stride: Any,
-    source: Any,
-    from_: Any,
-    stride: Any,
-    lanes: Any,
-) -> Any:
-    """Write a block of lanes × lanes transposed: `to[at + j * to_stride + i]` is
-    `source[from_ + i * stride + j]`."""
-    tile = Tile(to.dtype, lanes.literal_value, lanes.literal_value, 1)
-
-    def emit(context: Any, builder: Builder, signature: Any, args: Any) -> Value:
-        target, at, to_stride, source, from_, stride, _ = args
-        place = builder.gep(source, [from_])
-        rows = [
-            load_vector(builder, tile, row_at(builder, place, i, stride), 0)
-            for i in range(tile.lanes)
-        ]
-        place = builder.gep(target, [at])
-        for i, row in enumerate(transposed(builder, rows, tile)):
-            where = vector_at(builder, tile, row_at(builder, place, i, to_stride), 0)
-            builder.store(row, where, align=tile.align)
-        return context.get_dummy_value()
-
-    words = (types.intp, types.intp)
-    return types.void(to, *words, source, *words, lanes), emit
-
-
-@intrinsic(prefer_literal=True)
-def transpose_first(
-    typingctx: Any,
-    to: Any,
-    at: Any,
-    to_stride: Any,
-    source: Any,
-    from_: Any,
-    stride: Any,
-    rows: Any,
-    columns: Any,
-    lanes: Any,
-) -> Any:
-    """The same where the source has only the first `rows` and `columns` of the block, or all of it:
-    nothing behind them is read, and what is written for them is anything."""
-    tile = Tile(to.dtype, lanes.literal_value, lanes.literal_value, 1)
-
-    def emit(context: Any, builder: Builder, signature: Any, args: Any) -> Value:
-        target, at, to_stride, source, from_, stride, n_rows, n_columns, _ = args
-        place = builder.gep(source, [from_])
-        limit = ir.Constant(WORD, tile.lanes)
-        whole = builder.and_(
-            builder.icmp_signed(">=", n_rows, limit), builder.icmp_signed(">=", n_columns, limit)
-        )
-        mask = mask_of(builder, tile, n_columns)
-        last = builder.sub(least(builder, n_rows, limit), ir.Constant(WORD, 1))
-        with builder.if_else(whole) as (then, otherwise):
-            with then:
-                full = [
-                    load_vector(builder, tile, row_at(builder, place, i, stride), 0)
-                    for i in range(tile.lanes)
-                ]
-                then_block = builder.block
-            with otherwise:
-                part = []
-                for i in range(tile.lanes):
-                    row = least(builder, ir.Constant(WORD, i), last)
-                    first = builder.gep(place, [builder.mul(row, stride)])
-                    part.append(load_vector(builder, tile, first, 0, mask))
-                otherwise_block = builder.block
-        read = []
-        for one, two in zip(full, part, strict=True):
-            phi = builder.phi(tile.vector)
-            phi.add_incoming(one, then_block)
-            phi.add_incoming(two, otherwise_block)
-            read.append(phi)
-        place = builder.gep(target, [at])
-        for i, row in enumerate(transposed(builder, read, tile)):
-            where = vector_at(builder, tile, row_at(builder, place, i, to_stride), 0)
-            builder.store(row, where, align=tile.align)
-        return context.get_dummy_value()
-
-    words = (types.intp, types.intp)
-    return types.void(to, *words, source, *words, *words, lanes), emit

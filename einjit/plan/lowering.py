@@ -216,7 +216,8 @@ def _as_streamed(name: str, reason: str, task: Task) -> list[Lowered]:
 
 
 def _as_copy(name: str, reason: str, task: Task) -> list[Lowered]:
-    return _as_tiled(name, reason, copied(task))
+    task = copied(task)
+    return _as_streamed(name, reason, task) if is_streamed(task) else _as_tiled(name, reason, task)
 
 
 def _as_tiled(name: str, reason: str, task: Task) -> list[Lowered]:

@@ -1,23 +1,23 @@
-"""Products larger than the caches: whole lines of them are written past the caches."""
+"""Products and copies larger than the caches: whole lines of them are written past the caches."""
 
 from dataclasses import dataclass, fields, replace
 
 from einjit.names import index_name
 from einjit.plan.batched import MULTIPLIED
-from einjit.plan.indices import Loops, bytes_moved, simplify
+from einjit.plan.indices import LINE, Loops, bytes_moved, simplify
 from einjit.plan.nest import Nest
 from einjit.plan.nesting import lower_nest, parallel_loops
 from einjit.plan.task import Lowered, Task
 from einjit.target import last_cache, vector_bytes
 
-SHORTEST_ROW = 64
-"""Bytes of the result's rows from which there are lines in each of them to write."""
+PARTIAL_ROW = 128
+"""Bytes of the result's rows from which they need not be whole lines."""
 
 
 @dataclass(frozen=True, slots=True)
 class Streamed(Nest):
     """A nest without sums, whose innermost loop has unit stride in the result, and unit stride or
-    none in the operands, which are multiplied `lanes` elements at a time."""
+    none in the operands, which are multiplied `lanes` elements at a time; one alone is copied."""
 
     lanes: int = 1
 
@@ -34,23 +34,34 @@ class Streamed(Nest):
 
 
 def _loops(task: Task) -> Loops:
-    """The loops, those of large strides in the result outside."""
+    """The loops, those of large strides outside: of strides in an operand as large as the result
+    where there is one, since prefetchers follow what is read, and what goes past the caches is
+    written as fast anywhere."""
     loops = simplify(task.loops)
-    result = loops.strides[-1]
-    return loops.take(sorted(range(len(result)), key=lambda i: -abs(result[i])))
+    sizes = bytes_moved(loops, task.itemsizes)
+    row = loops.strides[sizes.index(max(sizes))]
+    return loops.take(sorted(range(len(row)), key=lambda i: -abs(row[i])))
 
 
 def is_streamed(task: Task) -> bool:
-    """Whether a product of elements that lie side by side, or do not vary, outgrows the caches."""
+    """Whether a product of elements that lie side by side, or do not vary, or a copy of such,
+    outgrows the caches."""
     loops = _loops(task)
-    if loops.contracted or set(task.dtypes) != {task.compute} or task.compute not in MULTIPLIED:
+    if loops.contracted or set(task.dtypes) != {task.compute}:
         return False
-    if not loops.extents or loops.extents[-1] * task.itemsizes[-1] < SHORTEST_ROW:
+    if not task.moves and task.compute not in MULTIPLIED:
+        return False
+    if not loops.extents or not _has_lines(loops.extents[-1] * task.itemsizes[-1]):
         return False
     if bytes_moved(loops, task.itemsizes)[-1] <= last_cache():
         return False
     *inputs, result = (row[-1] for row in loops.strides)
     return result == 1 and set(inputs) <= {0, 1}
+
+
+def _has_lines(row: int) -> bool:
+    """Whether a row of so many bytes is worth it: parts of lines are written as usual."""
+    return row >= PARTIAL_ROW or (row > 0 and row % LINE == 0)
 
 
 def lower_streamed(name: str, reason: str, task: Task) -> Lowered:

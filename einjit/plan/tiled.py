@@ -27,7 +27,8 @@ class Tiled(Nest):
     Loops are numbered from the outermost: free ones, contracted ones, then the two of the tiles.
     The `turned` operands have unit stride along the last loop but one and are read through the L1
     cache, `vector` bytes at a time. With `streams` a product is collected in a tile and written
-    past the caches. With `copies` nothing is computed: elements of one operand move as they are.
+    past the caches. With `copies` nothing is computed: elements of one operand move as they are,
+    where it is turned by way of the registers alone.
     """
 
     turned: tuple[int, ...] = ()
@@ -39,6 +40,15 @@ class Tiled(Nest):
     def kind(self) -> str:
         """One word for the shape of the loops, for the module's name."""
         return "copy" if self.copies else "tiled"
+
+    @property
+    def moves(self) -> bool:
+        """Whether blocks are transposed from memory to memory."""
+        return self.copies and bool(self.turned) and not (self.streams and not self.fills(0))
+
+    def fills(self, operand: int) -> bool:
+        """Whether a block's rows are whole vectors."""
+        return self.lanes(operand) * np.dtype(self.dtypes[operand]).itemsize == self.vector
 
     @property
     def inner(self) -> int:
@@ -58,9 +68,10 @@ class Tiled(Nest):
     def describe(self) -> list[str]:
         """The operands' types and the role of each loop, a line each."""
         turned = {self.operands[number] for number in self.turned}
+        where = "registers" if self.copies else "the L1 cache"
         lines = [
             f"{name}[{', '.join(map(index_name, indices))}]: {dtype}"
-            + ", turned round in the L1 cache" * (name in turned)
+            + f", turned round in {where}" * (name in turned)
             for name, indices, dtype in zip(self.operands, self.terms, self.dtypes, strict=True)
         ]
         if self.contracted:
@@ -74,7 +85,8 @@ class Tiled(Nest):
 
     def sizes(self) -> list[tuple[str, int | None, int]]:
         """What the compiled kernel is handed besides addresses, as `Nest.sizes` has it. The extents
-        of a tile along its two loops are those of two more loops, behind the others."""
+        of a tile along its two loops are those of two more loops, behind the others; that of one
+        more is how many elements ahead a source that is moved is prefetched."""
         found: list[tuple[str, int | None, int]] = [
             (f"n_{index_name(i)}", None, i) for i in range(self.loops)
         ]
@@ -86,6 +98,8 @@ class Tiled(Nest):
             ]
         for more, i in enumerate((self.across, self.inner)):
             found.append((f"box_{index_name(i)}", None, self.loops + more))
+        if self.moves:
+            found.append(("ahead", None, self.loops + 2))
         known = dict(self.constants)
         return [size for size in found if size[0] not in known]
 

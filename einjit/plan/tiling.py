@@ -21,6 +21,12 @@ more pieces than a CPU keeps track of."""
 MATTERS = 8
 """An operand this many times smaller than another does not decide how that one is read."""
 
+PAGE = 4096
+"""Bytes of a page, within which the CPU's prefetchers keep, and after which sets of L1 repeat."""
+
+LONGEST = 1024
+"""Extent of a tile along the rows of a source that is moved past the caches."""
+
 CARRIERS = {1: "uint8", 2: "uint16", 4: "uint32", 8: "uint64", 16: "complex128"}
 """What elements of so many bytes are copied as."""
 
@@ -72,8 +78,11 @@ def straight(loops: Loops) -> Tiling:
     return Tiling(by_stride[1] if by_stride[1:] else None, by_stride[0], ())
 
 
-def arranged(loops: Loops, tiling: Tiling) -> Loops:
-    """The loops in the order of a tiled nest: a loop of one iteration where tiles had but one."""
+def arranged(loops: Loops, tiling: Tiling, by: int = -1) -> Loops:
+    """The loops in the order of a tiled nest: a loop of one iteration where tiles had but one.
+
+    The outer ones are ordered by the strides of the result, or of another operand.
+    """
     result, inputs = loops.strides[-1], loops.strides[:-1]
     if tiling.across is None:
         last = loops.extents[tiling.inner] * result[tiling.inner]
@@ -84,7 +93,7 @@ def arranged(loops: Loops, tiling: Tiling) -> Loops:
     others = [i for i in range(len(loops.extents)) if i not in pair]
 
     def place(i: int) -> tuple[bool, int]:
-        return result[i] == 0, -abs(result[i]) or -sum(abs(row[i]) for row in inputs)
+        return result[i] == 0, -abs(loops.strides[by][i]) or -sum(abs(row[i]) for row in inputs)
 
     return loops.take([*sorted(others, key=place), *pair])
 
@@ -99,6 +108,28 @@ def tile(extents: Sequence[int], itemsize: int, turned: bool, room: int) -> tupl
     high = _even(across, side)
     wide = _even(inner, max(side, side * side // _padded(high) // LANES * LANES))
     return _even(across, max(side, side * side // _padded(wide) // LANES * LANES)), wide
+
+
+def tile_of_moves(loops: Loops, itemsize: int, past: bool) -> tuple[tuple[int, int], int]:
+    """Extents of a tile whose blocks go from memory to memory, and how many elements ahead along
+    its rows the source is asked for.
+
+    Measured. Within the caches, what suits both sides is best. Past them each line that is written
+    is whole, so what counts is how the source is read: from up to LANES rows side by side the CPU
+    sees what comes next; rows that follow each other closely are asked for as a whole; and rows
+    whose lines share a set of the L1 cache drive each other out of it.
+    """
+    across, inner = loops.extents[-2:]
+    stride = abs(loops.strides[0][-1])
+    side, ahead = LANES, 4 * LANES
+    if not past:
+        across, side, ahead = min(across, 4 * LANES), 4 * LANES, 8 * LANES
+    elif stride * itemsize <= PAGE:
+        side = 2 * LINE // itemsize
+        ahead = side * stride
+    elif stride * itemsize % PAGE == 0 and itemsize * LANES <= LINE:
+        side, ahead = 2 * LANES, 8 * LANES
+    return (min(across, LONGEST), min(inner, side)), ahead
 
 
 def _padded(extent: int) -> int:
@@ -141,7 +172,7 @@ def lower_tiled(name: str, reason: str, task: Task) -> Lowered:
     """The task as a tiled nest."""
     loops, tiling = tiling_of(task)
     streams = bool(tiling.turned) and passes_caches(loops, task)
-    loops = arranged(loops, tiling)
+    loops = arranged(loops, tiling, by=0 if task.moves and streams else -1)
     n = len(loops.extents)
     summed = math.prod(loops.extents[i] for i in loops.contracted)
     nest = Tiled(
@@ -157,10 +188,12 @@ def lower_tiled(name: str, reason: str, task: Task) -> Lowered:
         vector=vector_bytes(),
     )
     largest = max(task.itemsizes)
-    box = tile(loops.extents, largest, bool(tiling.turned), nest.room)
+    box, ahead = tile(loops.extents, largest, bool(tiling.turned), nest.room), 0
+    if nest.moves:
+        box, ahead = tile_of_moves(loops, largest, streams)
     if box[1] == loops.extents[-1] <= SHORT_ROW:
         nest = replace(nest, constants=((f"n_{index_name(n - 1)}", box[1]),))
-    extents = (*loops.extents, *box)
+    extents = (*loops.extents, *box, ahead)
     sizes = tuple(
         extents[loop] if operand is None else loops.strides[operand][loop]
         for _, operand, loop in nest.sizes()

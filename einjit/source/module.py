@@ -22,6 +22,7 @@ CALLED = {
     "intrinsics": ("minimum", "narrow", "pointer", "restrict", "scratch", "times", "widen"),
     "memory": ("call9", "call12", "give", "parts", "place", "row_of", "take"),
     "streams": ("fill", "multiplied", "settle", "store_past", "stream", "to_line"),
+    "turning": ("transpose", "transpose_first", "turn"),
     "vectors": (
         "load",
         "load_first",
@@ -30,8 +31,6 @@ CALLED = {
         "row_sums",
         "store",
         "store_first",
-        "transpose",
-        "transpose_first",
         "update",
     ),
 }

@@ -48,11 +48,13 @@ class _TiledWriter(Terms):
                 if nest.contracted:
                     self._sum()
                     self._store_sums()
+                elif nest.moves:
+                    self._move()
                 else:
                     self._turn()
                     self._over_tile()
-                if nest.streams:
-                    self._stream()
+                    if nest.streams:
+                        self._stream()
             if nest.streams:
                 w.line("settle()")
         w.drop_unused()
@@ -66,18 +68,20 @@ class _TiledWriter(Terms):
             w.line(f"{name} = sizes[{number}]")
         for name, value in nest.constants:
             w.line(f"{name} = {value}")
-        for number in nest.turned:
+        for number in () if nest.moves else nest.turned:
             carrier = ELEMENTS[nest.dtypes[number]].carrier
             name = nest.operands[number]
             w.line(f"{name}_turned = scratch({nest.room}, {carrier})", "a tile, in the L1 cache")
-        if nest.turned:
+        if nest.turned and not nest.moves:
             lanes = max(map(nest.lanes, nest.turned))
             w.line(f"row = parts(box_{self.x}, {lanes}) * {lanes}", "of a tile that is turned")
         if nest.contracted:
             w.line(f"total = scratch({nest.room}, {self.compute})", "sums of a tile")
             if self.blocked:
                 w.line(f"part = scratch({nest.room}, {self.compute})", "and of a block of terms")
-        if nest.streams:
+        if nest.moves and nest.streams:
+            w.line(f"begin = to_line({nest.operands[-1]}, 0)", "as far on begin lines in each row")
+        elif nest.streams:
             carrier = ELEMENTS[nest.dtypes[-1]].carrier
             w.line(f"made = scratch({nest.room}, {carrier})", "a tile of the result")
         w.line(f"boxes_{self.x} = parts(n_{self.x}, box_{self.x})")
@@ -161,6 +165,33 @@ class _TiledWriter(Terms):
             rows = w.block(f"for {y} in range(e_{y}):", f"tiles of {name}")
             with rows, w.block(f"for {x} in range(0, e_{x}, {line}):"):
                 w.line(f"prefetch({name}, ahead + {y} * {name}_{y} + {x})")
+
+    def _move(self) -> None:
+        """Transpose the blocks of a tile from memory to memory, with `streams` past the caches."""
+        nest, w, x, y = self.nest, self.w, self.x, self.y
+        a, c = nest.operands
+        w.total(f"at_{a}", [*self._outer(0), f"{y}0", f"{x}0 * {a}_{x}"])
+        w.total(f"at_{c}", [*self._outer(1), f"{y}0 * {c}_{y}", f"{x}0"])
+        if nest.streams:
+            with w.block(f"if {x}0 == 0:", f"what lies before the first line of each row of {c}"):
+                self._move_blocks(f"minimum(begin, n_{x})", past=False)
+            w.line(f"at_{a} += begin * {a}_{x}")
+            w.line(f"at_{c} += begin")
+            w.line(f"e_{x} = minimum(box_{x}, n_{x} - {x}0 - begin)")
+        self._move_blocks(f"e_{x}", past=nest.streams)
+
+    def _move_blocks(self, rows: str, past: bool) -> None:
+        nest, w, x, y = self.nest, self.w, self.x, self.y
+        (a, c), lanes = nest.operands, nest.lanes(0)
+        columns = w.block(f"for {y} in range(0, e_{y}, {lanes}):", "blocks that are transposed")
+        with columns, w.block(f"for {x} in range(0, {rows}, {lanes}):"):
+            w.line(f"source = at_{a} + {x} * {a}_{x} + {y}")
+            with w.block(f"for i in range({lanes}):"):
+                w.line(f"prefetch({a}, source + i * {a}_{x} + ahead)")
+            w.line(f"to = at_{c} + {y} * {c}_{y} + {x}")
+            w.line(f"rows, columns = {rows} - {x}, e_{y} - {y}")
+            turned = f"{c}, to, {c}_{y}, {a}, source, {a}_{x}, rows, columns"
+            w.line(f"turn({turned}, {past:d}, {lanes})")
 
     def _outer(self, operand: int) -> list[str]:
         """The parts of an operand's place that the loops outside of a tile give."""

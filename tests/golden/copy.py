@@ -1,6 +1,6 @@
 """ab->ab
 
-A[a, b]: uint32, turned round in the L1 cache
+A[a, b]: uint32, turned round in registers
 B[a, b]: uint32
 a: free, in tiles
 b: free, in tiles
@@ -8,9 +8,10 @@ b: free, in tiles
 
 from numba.types import uint32
 
-from einjit.kernel.intrinsics import minimum, restrict, scratch
+from einjit.kernel.intrinsics import minimum, restrict
 from einjit.kernel.memory import parts
-from einjit.kernel.vectors import prefetch, transpose_first
+from einjit.kernel.turning import turn
+from einjit.kernel.vectors import prefetch
 
 CODEGEN = 1
 
@@ -25,8 +26,7 @@ def contract(first, last, operands, sizes):
     B_a = sizes[3]
     box_a = sizes[4]
     box_b = sizes[5]
-    A_turned = scratch(4096, uint32)  # a tile, in the L1 cache
-    row = parts(box_b, 8) * 8  # of a tile that is turned
+    ahead = sizes[6]
     boxes_a = parts(n_a, box_a)
     for tile in range(first, last):  # free, parallel
         a0 = tile % boxes_a * box_a
@@ -35,14 +35,12 @@ def contract(first, last, operands, sizes):
         e_a = minimum(box_a, n_a - a0)
         e_b = minimum(box_b, n_b - b0)
         at_A = a0 + b0 * A_b
-        ahead = at_A + 2 * box_a
-        for b in range(0, e_b, 8):  # blocks that are transposed
-            for a in range(0, e_a, 8):
-                transpose_first(
-                    A_turned, a * row + b, row, A, at_A + b * A_b + a, A_b, e_b - b, e_a - a, 8
-                )
+        at_B = a0 * B_a + b0
+        for a in range(0, e_a, 8):  # blocks that are transposed
+            for b in range(0, e_b, 8):
+                source = at_A + b * A_b + a
                 for i in range(8):
-                    prefetch(A, ahead + (b + i) * A_b + a)
-        for a in range(e_a):
-            for b in range(e_b):  # innermost
-                B[(a0 + a) * B_a + (b0 + b)] = A_turned[a * row + b]
+                    prefetch(A, source + i * A_b + ahead)
+                to = at_B + a * B_a + b
+                rows, columns = e_b - b, e_a - a
+                turn(B, to, B_a, A, source, A_b, rows, columns, 0, 8)

@@ -8,7 +8,8 @@ c * to_panel, which is 1 where they follow each other
 from numba.types import uint64
 
 from einjit.kernel.intrinsics import minimum, pointer
-from einjit.kernel.vectors import load, load_first, store, store_first, transpose
+from einjit.kernel.turning import transpose
+from einjit.kernel.vectors import load, load_first, store, store_first
 
 CODEGEN = 1
 

@@ -12,7 +12,8 @@ from numba.types import float64
 from einjit.kernel.intrinsics import minimum, restrict, scratch
 from einjit.kernel.memory import parts
 from einjit.kernel.streams import settle, stream
-from einjit.kernel.vectors import prefetch, transpose_first
+from einjit.kernel.turning import transpose_first
+from einjit.kernel.vectors import prefetch
 
 CODEGEN = 1
 

@@ -11,7 +11,8 @@ from numba.types import complex64
 
 from einjit.kernel.intrinsics import minimum, restrict, scratch, times
 from einjit.kernel.memory import parts
-from einjit.kernel.vectors import prefetch, transpose_first
+from einjit.kernel.turning import transpose_first
+from einjit.kernel.vectors import prefetch
 
 CODEGEN = 1
 

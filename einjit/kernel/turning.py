@@ -1,0 +1,169 @@
+"""Blocks of a matrix, transposed in registers on their way from one memory to another."""
+
+from typing import Any
+
+from llvmlite import ir
+from numba.core import types
+from numba.extending import intrinsic
+
+from einjit.kernel.lanes import (
+    WORD,
+    Builder,
+    Tile,
+    Value,
+    least,
+    load_vector,
+    mask_of,
+    row_at,
+    store_line,
+    store_masked,
+    transposed,
+    vector_at,
+)
+
+
+@intrinsic(prefer_literal=True)
+def transpose(
+    typingctx: Any,
+    to: Any,
+    at: Any,
+    to_stride: Any,
+    source: Any,
+    from_: Any,
+    stride: Any,
+    lanes: Any,
+) -> Any:
+    """Write a block of lanes × lanes transposed: `to[at + j * to_stride + i]` is
+    `source[from_ + i * stride + j]`."""
+    tile = Tile(to.dtype, lanes.literal_value, lanes.literal_value, 1)
+
+    def emit(context: Any, builder: Builder, signature: Any, args: Any) -> Value:
+        target, at, to_stride, source, from_, stride, _ = args
+        place = builder.gep(source, [from_])
+        rows = _rows_of(builder, tile, place, stride)
+        place = builder.gep(target, [at])
+        for i, row in enumerate(transposed(builder, rows, tile)):
+            where = vector_at(builder, tile, row_at(builder, place, i, to_stride), 0)
+            builder.store(row, where, align=tile.align)
+        return context.get_dummy_value()
+
+    words = (types.intp, types.intp)
+    return types.void(to, *words, source, *words, lanes), emit
+
+
+@intrinsic(prefer_literal=True)
+def turn(
+    typingctx: Any,
+    to: Any,
+    at: Any,
+    to_stride: Any,
+    source: Any,
+    from_: Any,
+    stride: Any,
+    rows: Any,
+    columns: Any,
+    past: Any,
+    lanes: Any,
+) -> Any:
+    """Write the first `rows` × `columns` of a block of lanes × lanes transposed, and nothing else.
+
+    With `past` a whole block begins at a vector's place in each row that is written, and goes past
+    the caches; `settle` ends it.
+    """
+    tile = Tile(to.dtype, lanes.literal_value, lanes.literal_value, 1)
+
+    def emit(context: Any, builder: Builder, signature: Any, args: Any) -> Value:
+        target, at, to_stride, source, from_, stride, n_rows, n_columns, _, _ = args
+        read, written = builder.gep(source, [from_]), builder.gep(target, [at])
+
+        def where(number: int) -> Value:
+            return vector_at(builder, tile, row_at(builder, written, number, to_stride), 0)
+
+        with builder.if_else(_is_whole(builder, tile, n_rows, n_columns)) as (then, otherwise):
+            with then:
+                rows = _rows_of(builder, tile, read, stride)
+                for j, row in enumerate(transposed(builder, rows, tile)):
+                    if past.literal_value:
+                        store_line(builder, tile, row, where(j))
+                    else:
+                        builder.store(row, where(j), align=tile.align)
+            with otherwise:
+                rows = _first_rows_of(builder, tile, read, stride, n_rows, n_columns)
+                mask = mask_of(builder, tile, n_rows)
+                for j, row in enumerate(transposed(builder, rows, tile)):
+                    number = ir.Constant(WORD, j)
+                    with builder.if_then(builder.icmp_signed("<", number, n_columns)):
+                        store_masked(builder, tile, row, where(j), mask)
+        return context.get_dummy_value()
+
+    words = (types.intp, types.intp)
+    return types.void(to, *words, source, *words, *words, past, lanes), emit
+
+
+@intrinsic(prefer_literal=True)
+def transpose_first(
+    typingctx: Any,
+    to: Any,
+    at: Any,
+    to_stride: Any,
+    source: Any,
+    from_: Any,
+    stride: Any,
+    rows: Any,
+    columns: Any,
+    lanes: Any,
+) -> Any:
+    """The same where the source has only the first `rows` and `columns` of the block, or all of it:
+    nothing behind them is read, and what is written for them is anything."""
+    tile = Tile(to.dtype, lanes.literal_value, lanes.literal_value, 1)
+
+    def emit(context: Any, builder: Builder, signature: Any, args: Any) -> Value:
+        target, at, to_stride, source, from_, stride, n_rows, n_columns, _ = args
+        place = builder.gep(source, [from_])
+        with builder.if_else(_is_whole(builder, tile, n_rows, n_columns)) as (then, otherwise):
+            with then:
+                full = _rows_of(builder, tile, place, stride)
+                then_block = builder.block
+            with otherwise:
+                part = _first_rows_of(builder, tile, place, stride, n_rows, n_columns)
+                otherwise_block = builder.block
+        read = []
+        for one, two in zip(full, part, strict=True):
+            phi = builder.phi(tile.vector)
+            phi.add_incoming(one, then_block)
+            phi.add_incoming(two, otherwise_block)
+            read.append(phi)
+        place = builder.gep(target, [at])
+        for i, row in enumerate(transposed(builder, read, tile)):
+            where = vector_at(builder, tile, row_at(builder, place, i, to_stride), 0)
+            builder.store(row, where, align=tile.align)
+        return context.get_dummy_value()
+
+    words = (types.intp, types.intp)
+    return types.void(to, *words, source, *words, *words, lanes), emit
+
+
+def _is_whole(builder: Builder, tile: Tile, rows: Value, columns: Value) -> Value:
+    """Whether a block has at least as many rows and columns as a vector has elements."""
+    lanes = ir.Constant(WORD, tile.lanes)
+    return builder.icmp_signed(">=", least(builder, rows, columns), lanes)
+
+
+def _rows_of(builder: Builder, tile: Tile, place: Value, stride: Value) -> list[Value]:
+    return [
+        load_vector(builder, tile, row_at(builder, place, i, stride), 0) for i in range(tile.lanes)
+    ]
+
+
+def _first_rows_of(
+    builder: Builder, tile: Tile, place: Value, stride: Value, rows: Value, columns: Value
+) -> list[Value]:
+    """The rows of a block that is cut off: the last one again for those behind it."""
+    mask = mask_of(builder, tile, columns)
+    last = builder.sub(rows, ir.Constant(WORD, 1))
+    read = []
+    for i in range(tile.lanes):
+        row = least(builder, ir.Constant(WORD, i), last)
+        first = builder.gep(place, [builder.mul(row, stride)])
+        read.append(load_vector(builder, tile, first, 0, mask))
+    return read
