@@ -38,7 +38,11 @@ LONG_SUM = 1 << 18
 """Iterations from which splitting a sum pays for the second step that adds its pieces."""
 
 SPANS = 64
-"""Pieces that a split sum is cut into."""
+"""Pieces that a split sum is cut into at most, and"""
+
+SPAN_TERMS = 64
+"""terms of each result that a piece has at least where there are FEW_TILES of them: the second step
+reads so much less than the first."""
 
 NARROW = 4
 """Elements of a row up to which it is taken apart by LLVM, not transposed as part of a block."""
@@ -256,7 +260,9 @@ def _as_split(name: str, reason: str, task: Task) -> list[Lowered]:
     cuts = [i for i in loops.contracted if i != inner or extents[i] >= SPANS * BLOCK]
     cuts = cuts or list(loops.contracted)  # rows are kept whole where they can be
     cut = next((i for i in cuts if extents[i] >= SPANS), max(cuts, key=lambda i: extents[i]))
-    span = -(-loops.extents[cut] // SPANS)
+    terms = math.prod(extents[i] for i in loops.contracted)
+    number = min(SPANS, max(FEW_TILES, terms // SPAN_TERMS))
+    span = -(-loops.extents[cut] // number)
     spans = -(-loops.extents[cut] // span)
     pieces, adding, result = _pieces(task, loops, spans)
 
