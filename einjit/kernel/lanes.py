@@ -119,6 +119,12 @@ def row_at(builder: Builder, place: Value, number: int, stride: Value) -> Value:
     return builder.gep(place, [builder.mul(ir.Constant(WORD, number), stride)])
 
 
+def opaque(builder: Builder, place: Value) -> Value:
+    """The same address, of which LLVM does not know that others are related to it."""
+    kind = ir.FunctionType(place.type, [place.type])
+    return builder.asm(kind, "", "=r,0", [place], False)
+
+
 def least(builder: Builder, one: Value, two: Value) -> Value:
     """The smaller of two words."""
     return builder.select(builder.icmp_signed("<", one, two), one, two)

@@ -21,12 +21,19 @@ from einjit.kernel.lanes import (
     load_vector,
     mask_of,
     multiply_add,
+    opaque,
     over_rows,
     part_of,
+    row_at,
     splat,
     store_rows,
     summed,
 )
+
+GROUP = 3
+"""Rows whose places in memory are counted from the same one: an address is a register and so many
+times another. Were each counted from the one before, as LLVM does where it sees that they are
+related, additions would take as long as the work."""
 
 
 @intrinsic(prefer_literal=True)
@@ -85,30 +92,34 @@ def product(
         zero, single = ir.Constant(WORD, 0), ir.Constant(WORD, 1)
         before = builder.block
         loop, behind = (builder.append_basic_block(name) for name in ("depth", "behind"))
-        places = builder.gep(one, [at]), builder.gep(two, [from_])
+        first = builder.gep(one, [at])
+        starts = [row_at(builder, first, r, row) for r in range(0, tile.rows, GROUP)]
+        places = *starts, builder.gep(two, [from_])
         builder.branch(loop)
         builder.position_at_end(loop)
         k = builder.phi(WORD)
-        factors, vectors_at = (builder.phi(place.type) for place in places)
+        *factors, vectors_at = (builder.phi(place.type) for place in places)
         sums = [builder.phi(tile.vector) for _ in range(tile.rows * tile.vectors * tile.parts)]
-        for phi, start in zip((k, factors, vectors_at), (zero, *places), strict=True):
+        for phi, start in zip((k, *factors, vectors_at), (zero, *places), strict=True):
             phi.add_incoming(start, before)
         for total in sums:
             total.add_incoming(ir.Constant(tile.vector, None), before)
         loaded = [load_vector(builder, tile, vectors_at, v) for v in range(tile.vectors)]
-        place = factors
+        here = factors
+        if not isinstance(depth, ir.Constant):  # a loop of known length is unrolled
+            here = [opaque(builder, factor) for factor in factors]
         made: list[Value] = []
         for r in range(tile.rows):
+            place = row_at(builder, here[r // GROUP], r % GROUP, row)
             for part in range(tile.parts):
                 value = builder.load(part_of(builder, tile, place, part))
                 factor = splat(builder, value, tile.vector.count)
                 for vector in loaded:
                     made.append(multiply_add(builder, factor, vector, sums[len(made)]))
-            if r + 1 < tile.rows:
-                place = builder.gep(place, [row])
         after = builder.add(k, single)
         k.add_incoming(after, loop)
-        factors.add_incoming(builder.gep(factors, [step]), loop)
+        for factor, place in zip(factors, here, strict=True):
+            factor.add_incoming(builder.gep(place, [step]), loop)
         vectors_at.add_incoming(builder.gep(vectors_at, [down]), loop)
         for total, new in zip(sums, made, strict=True):
             total.add_incoming(new, loop)
