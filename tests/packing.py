@@ -56,6 +56,14 @@ def packed_of(subscripts, *operands, **options):
     return step.lowered.nest
 
 
+def in_pages(matrix):
+    """The same matrix, a page from one row to the next: rows that are copied for the L1 cache."""
+    wide = np.zeros((len(matrix), -(-matrix.shape[1] * matrix.itemsize // 4096) * 4096), np.uint8)
+    wide = wide.view(matrix.dtype)[:, : matrix.shape[1]]
+    wide[:] = matrix
+    return wide
+
+
 def integers(shape, dtype, seed=0):
     """Small ones; of complex numbers both parts are."""
     rng, low = np.random.default_rng(seed), 0 if np.dtype(dtype).kind == "u" else -9

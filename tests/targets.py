@@ -26,7 +26,7 @@ def blocked_for(
     page=blocking.PAGE,
 ):
     """For as long as the context lasts, contractions are planned for a CPU of these facts, all of
-    them this one's where they are not given.
+    them this one's where they are not given; where caches are, boxes are no taller than fit them.
 
     Kernels run here whatever they are planned for: LLVM takes wider vectors apart.
     """
@@ -39,6 +39,8 @@ def blocked_for(
     }
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(blocking, "PAGE", page)
+        if caches:
+            patch.setattr(blocking, "TALL", 0)
         for name, value in facts.items():
             if value is not None:
                 for module in (target, batched, blocking, dots, nesting, streamed, tiling):

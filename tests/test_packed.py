@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from packing import TINY, check, integers, packed_of, packing_all, plan_of, poison
+from packing import TINY, check, in_pages, integers, packed_of, packing_all, plan_of, poison
 from strategies import MULTIPLIED, lay_out, random_product
 
 import einjit
@@ -34,6 +34,20 @@ def test_every_extent_around_tiles_and_boxes(dtype):
         for m, n, k in product(heights, widths, depths):
             one, two = a[:m, :k], b[:k, :n]
             check("ij,jk->ik", one, two, expected=one @ two)
+
+
+@pytest.mark.parametrize("dtype", MULTIPLIED)
+def test_rows_in_pages_of_their_own(dtype):
+    """Copied strip by strip, vectors and what is left of a row; the next one is asked for."""
+    kernel = macrokernel(dtype)
+    rows, lanes = kernel.rows, kernel.lanes
+    a, b = integers((5 * rows + 2, 300), dtype, 1), integers((300, 7 * lanes + 1), dtype)
+    for m, n, k in product(
+        (rows, 2 * rows + 1, 5 * rows + 2), (2 * lanes, 7 * lanes + 1), (lanes - 1, 64, 261, 300)
+    ):
+        one, two = a[:m, :k], b[:k, :n]
+        with packing_all(caches=None):
+            check("ij,jk->ik", in_pages(one), two, expected=one @ two)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "int64"])

@@ -24,7 +24,7 @@ import pytest
 import reference
 from meanings import NESTS, Space, contract_of, junk
 from numpy.lib.stride_tricks import as_strided
-from packing import deepest, packing_all
+from packing import deepest, in_pages, packing_all
 from strategies import MULTIPLIED, Case, lay_out, random_case, random_product
 from targets import blocked_for, scratch_bytes
 
@@ -311,14 +311,17 @@ def test_golden_packed_contractions_cover_every_part():
 
 @pytest.mark.parametrize("name", ["macrokernel", "macrokernel_exact"])
 def test_golden_macrokernel(name, request):
-    """Each height and width of a register tile, A in either order, C overwritten and added to."""
+    """Each height and width of a register tile, A in either order and with its rows in pages of
+    their own, C overwritten and added to."""
     kernel = function_of(golden_kernel(name, PARTS[name], request))
     dtype, lanes = PARTS[name].dtype, PARTS[name].lanes
     rng = np.random.default_rng(2)
-    sizes = product(range(1, 9), range(1, 5 * lanes + 2), "CF", (0, 1), (False, True))
+    sizes = product(range(1, 9), range(1, 5 * lanes + 2), "CFP", (0, 1), (False, True))
     for m, n, order, add, panels in sizes:
         depth = rng.integers(1, 9)
-        a = np.array(rng.integers(0, 9, (m, depth)), dtype, order=order)
+        a = np.array(rng.integers(0, 9, (m, depth)), dtype, order=order.replace("P", "C"))
+        if order == "P":
+            a = in_pages(a)
         b = np.array(rng.integers(0, 9, (depth, n + 3)), dtype)
         room = np.full((m + 2, n + 5), 101, dtype)
         expected = room.copy()
@@ -441,6 +444,7 @@ WORDS = {
     *("width", "depth", "height", "b_k", "c_m", "a_m", "a_k", "at_a", "at_b", "at_c"),
     *("accumulate", "rows", "row", "columns", "column", "source", "to", "to_panel", "most"),
     *("copy", "strip", "at", "s_m", "ahead", "from_row", "b_j", "wide", "from_"),
+    *("asked", "limit", "panels", "share"),
     *("to_row", "to_column", "whole_rows", "whole_columns", "row_a", "row_b", "row_c"),
     *("numba", "types", "einjit", "kernel", *CALLED, *sum(CALLED.values(), ())),
     *(element.carrier for element in ELEMENTS.values()),

@@ -16,13 +16,17 @@ from einjit.plan.indices import Loops
 from einjit.plan.packed import LINE, MOST_TERMS, SCRATCH, Macrokernel, Move, Packed
 from einjit.target import caches, cores, last_cache, vector_bytes, vector_registers
 
-COPY_TIME = 6
-"""What packing an element costs, in multiplications and additions of a lane."""
+COPY_TIME = 20
+"""What packing or copying an element costs, in multiplications and additions of a lane: up to 34
+were measured of B and 16 of A where memory is far, 6 where it is near."""
 
 PAGE = 4096
 """Bytes of a page: rows that lie nearer to each other are read where they are. Measured, for rows
 of 256 B to 16 KB and operands from the L2 cache to memory: 5 to 25 percent faster below, from half
 to twice as far only in the caches, and slower beyond."""
+
+TALL = 256
+"""Rows of a box of A that is read where it lies: it takes no room, but tiles are made of boxes."""
 
 LONG_SUM = 128
 """Terms from which one of them may be added by itself."""
@@ -231,6 +235,8 @@ class _Blocking:
         deep = min(MOST_TERMS, 3 * l1 // (4 * self.kernel.rows * self.size))
         wide = l2 // (2 * deep * self.size)
         high = l2 // (8 * deep * self.size)
+        if self.rows and self.direct and len(self.k) == 1:
+            high = max(high, TALL)
         if not self.direct:
             wide = min(wide, high * 2)
         box = {i: min(self.extents[i], LINE // self.size) for i in self.s}

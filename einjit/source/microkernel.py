@@ -3,8 +3,14 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from einjit.plan.packed import MOST_TERMS, Macrokernel, Move
+import numpy as np
+
+from einjit.plan.packed import LINE, MOST_TERMS, Macrokernel, Move
 from einjit.source.writer import Writer
+
+PAGE = 4096
+"""Bytes from one row to the next that drive each other out of the L1 cache: they have the same
+place in each of its ways."""
 
 ELEMENT = "X[at + r * to_row + c * to_column] = Y[from_ + r * row + c * column]"
 
@@ -12,10 +18,10 @@ ELEMENT = "X[at + r * to_row + c * to_column] = Y[from_ + r * row + c * column]"
 def write_macrokernel(kernel: Macrokernel, w: Writer) -> None:
     """The function of a macrokernel: loops IR and JR round microkernels of every shape.
 
-    A strip of A stays in the L1 cache while the micropanels of B pass by. Its rows are copied there
-    where they lie along K: at strides of powers of two they would drive each other out. A height
-    that does not divide is split evenly, so that no strip is much lower than the others. B is read
-    in whole vectors; of the last one of a row only what C has is written.
+    A strip of A stays in the L1 cache while the micropanels of B pass by. Rows along K that would
+    drive each other out of it are copied, and meanwhile the next ones asked for. A height that does
+    not divide is split evenly, so that no strip is much lower than the others. B is read in whole
+    vectors; of the last one of a row only what C has is written.
     """
     row = MOST_TERMS + kernel.lanes
     with w.block(f"def contract({', '.join(kernel.arguments)}):"):
@@ -24,15 +30,24 @@ def write_macrokernel(kernel: Macrokernel, w: Writer) -> None:
         w.line(f"copy = scratch({kernel.rows * row}, {kernel.dtype})", "of a strip of A")
         w.line(f"strips = (m + {kernel.rows - 1}) // {kernel.rows}")
         w.line("height = (m + strips - 1) // strips")
+        size = np.dtype(kernel.dtype).itemsize
+        line = LINE // size
+        w.line(f"panels = (n + {kernel.wide - 1}) // {kernel.wide}")
+        w.line(f"share = (depth + {line} * panels - 1) // ({line} * panels) * {line}")
         w.line("i = 0")
         with w.block("while i < m:", "IR: a strip of A"):
             w.line("rows = minimum(height, m - i)")
             w.line("strip, at, s_m = A, i * a_m, a_m")
-            with w.block(f"if a_k == 1 and n > {kernel.wide}:", "used more than once"):
+            w.line("asked = depth")
+            copies = f"if a_k == 1 and a_m % {PAGE // size} == 0 and n > {kernel.wide}:"
+            with w.block(copies):
                 _copy_strip(kernel, row, w)
                 w.line(f"strip, at, s_m = copy, 0, {row}")
+                with w.block("if i + 2 * height <= m:"):
+                    w.line("asked = 0")
             w.line("j = 0")
             with w.block("while j < n:", "JR: a micropanel of B"):
+                _ask_for_strip(kernel, w)
                 with w.block(f"if n - j > {kernel.lanes}:"):
                     _microkernels(kernel, 2, w)
                 with w.block("else:"):
@@ -42,19 +57,28 @@ def write_macrokernel(kernel: Macrokernel, w: Writer) -> None:
 
 
 def _copy_strip(kernel: Macrokernel, row: int, w: Writer) -> None:
-    """Copy a strip's rows, and ask for those of the next one."""
+    """Copy a strip's rows."""
     lanes = kernel.lanes
-    w.line("ahead = height * a_m if i + 2 * height <= m else 0")
     with w.block("for r in range(rows):"):
         w.line("from_row = (i + r) * a_m")
         w.line("k = 0")
         with w.block(f"while k + {lanes} <= depth:"):
-            w.line("prefetch(A, from_row + ahead + k)")
             w.line(f"store(load(A, from_row + k, 1, {lanes}), copy, r * {row} + k)")
             w.line(f"k += {lanes}")
         with w.block("if k < depth:"):
             w.line(f"last = load_first(A, from_row + k, 1, depth - k, {lanes})")
             w.line(f"store(last, copy, r * {row} + k)")
+
+
+def _ask_for_strip(kernel: Macrokernel, w: Writer) -> None:
+    """Ask for a part of the next strip with each micropanel: asking for all of it in one go takes
+    as long as reading it."""
+    line = LINE // np.dtype(kernel.dtype).itemsize
+    w.line("limit = minimum(depth, asked + share)")
+    with w.block("while asked < limit:"):
+        with w.block("for r in range(height):"):
+            w.line("prefetch(A, (i + height + r) * a_m + asked)")
+        w.line(f"asked += {line}")
 
 
 def _microkernels(kernel: Macrokernel, vectors: int, w: Writer) -> None:

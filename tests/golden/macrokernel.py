@@ -21,25 +21,33 @@ def contract(m, n, depth, a, a_m, a_k, b, b_j, b_k, c, c_m, accumulate):
     copy = scratch(780, float64)  # of a strip of A
     strips = (m + 2) // 3
     height = (m + strips - 1) // strips
+    panels = (n + 7) // 8
+    share = (depth + 8 * panels - 1) // (8 * panels) * 8
     i = 0
     while i < m:  # IR: a strip of A
         rows = minimum(height, m - i)
         strip, at, s_m = A, i * a_m, a_m
-        if a_k == 1 and n > 8:  # used more than once
-            ahead = height * a_m if i + 2 * height <= m else 0
+        asked = depth
+        if a_k == 1 and a_m % 512 == 0 and n > 8:
             for r in range(rows):
                 from_row = (i + r) * a_m
                 k = 0
                 while k + 4 <= depth:
-                    prefetch(A, from_row + ahead + k)
                     store(load(A, from_row + k, 1, 4), copy, r * 260 + k)
                     k += 4
                 if k < depth:
                     last = load_first(A, from_row + k, 1, depth - k, 4)
                     store(last, copy, r * 260 + k)
             strip, at, s_m = copy, 0, 260
+            if i + 2 * height <= m:
+                asked = 0
         j = 0
         while j < n:  # JR: a micropanel of B
+            limit = minimum(depth, asked + share)
+            while asked < limit:
+                for r in range(height):
+                    prefetch(A, (i + height + r) * a_m + asked)
+                asked += 8
             if n - j > 4:
                 if rows == 3:
                     tile = product(strip, at, s_m, a_k, B, j * b_j, b_k, depth, 3, 2, 4)

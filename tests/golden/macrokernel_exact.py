@@ -21,25 +21,33 @@ def contract(m, n, depth, a, a_m, a_k, b, b_j, b_k, c, c_m, accumulate):
     copy = scratch(528, uint32)  # of a strip of A
     strips = (m + 1) // 2
     height = (m + strips - 1) // strips
+    panels = (n + 15) // 16
+    share = (depth + 16 * panels - 1) // (16 * panels) * 16
     i = 0
     while i < m:  # IR: a strip of A
         rows = minimum(height, m - i)
         strip, at, s_m = A, i * a_m, a_m
-        if a_k == 1 and n > 16:  # used more than once
-            ahead = height * a_m if i + 2 * height <= m else 0
+        asked = depth
+        if a_k == 1 and a_m % 1024 == 0 and n > 16:
             for r in range(rows):
                 from_row = (i + r) * a_m
                 k = 0
                 while k + 8 <= depth:
-                    prefetch(A, from_row + ahead + k)
                     store(load(A, from_row + k, 1, 8), copy, r * 264 + k)
                     k += 8
                 if k < depth:
                     last = load_first(A, from_row + k, 1, depth - k, 8)
                     store(last, copy, r * 264 + k)
             strip, at, s_m = copy, 0, 264
+            if i + 2 * height <= m:
+                asked = 0
         j = 0
         while j < n:  # JR: a micropanel of B
+            limit = minimum(depth, asked + share)
+            while asked < limit:
+                for r in range(height):
+                    prefetch(A, (i + height + r) * a_m + asked)
+                asked += 16
             if n - j > 8:
                 if rows == 2:
                     tile = product(strip, at, s_m, a_k, B, j * b_j, b_k, depth, 2, 2, 8)

@@ -2,7 +2,7 @@
 
 A: float64, packed in columns along M
 B: float64, packed in rows along N
-C: float64, by way of a box in the cache
+C: float64, written from registers
 a: batch
 b: free, of A (M)
 c: free, of A (M)
@@ -40,7 +40,6 @@ def contract(first, last, operands, sizes):
     box_g = sizes[15]
     per_tile = sizes[16]
     to_b = sizes[17]
-    to_c = sizes[18]
     A_a = sizes[19]
     A_b = sizes[20]
     A_c = sizes[21]
@@ -66,7 +65,6 @@ def contract(first, last, operands, sizes):
     tiles_m = parts(boxes, per_tile)
     a_box = arena
     b_box = a_box + to_b
-    c_box = a_box + to_c
     for tile in range(first, last):  # parallel
         m_first = tile % tiles_m * per_tile
         m_last = minimum(boxes, m_first + per_tile)
@@ -82,8 +80,6 @@ def contract(first, last, operands, sizes):
         flat_d = flat_e * e_e
         width = flat_d * e_d
         b_k = row_of(width, 8)
-        c_m = row_of(width, 8)
-        blocks = boxes_f * boxes_g  # of K
         block = 0
         for block_f in range(boxes_f):  # PC: blocks of K
             f0 = block_f * box_f
@@ -139,39 +135,24 @@ def contract(first, last, operands, sizes):
                                     A_c,
                                 ),
                             )
-                    call12(
-                        macrokernel,
-                        (
-                            height,
-                            width,
-                            depth,
-                            a_box,
-                            1,
-                            a_k,
-                            b_box,
-                            1,
-                            b_k,
-                            c_box,
-                            c_m,
-                            block - 1,
-                        ),
-                    )
-                    if block == blocks:
-                        at_c = place(C, 8, (a, C_a, b0, C_b, c0, C_c, d0, C_d, e0, C_e))
-                        for b in range(e_b):
-                            for d in range(e_d):
-                                call9(
-                                    move,
-                                    (
-                                        e_c,
-                                        e_e,
-                                        place(at_c, 8, (b, C_b, d, C_d)),
-                                        C_c,
-                                        C_e,
-                                        1,
-                                        place(c_box, 8, (b, flat_b * c_m, d, flat_d)),
-                                        flat_c * c_m,
-                                        flat_e,
-                                    ),
-                                )
+                    at_c = place(C, 8, (a, C_a, b0, C_b, c0, C_c, d0, C_d, e0, C_e))
+                    for b in range(e_b):
+                        for d in range(e_d):
+                            call12(
+                                macrokernel,
+                                (
+                                    e_c,
+                                    e_e,
+                                    depth,
+                                    place(a_box, 8, (b, flat_b)),
+                                    1,
+                                    a_k,
+                                    place(b_box, 8, (d, flat_d)),
+                                    1,
+                                    b_k,
+                                    place(at_c, 8, (b, C_b, d, C_d)),
+                                    C_c,
+                                    block - 1,
+                                ),
+                            )
     give(arena)
