@@ -23,8 +23,10 @@ from einjit.target import vector_bytes
 
 FLOATS = ("float32", "float64", "complex64", "complex128")
 DTYPES = (*FLOATS, "int8", "int32", "int64")
-TILES = ((1, 1), (3, 2), (2, 3))
+TILES = ((1, 1), (5, 2), (2, 3))
 """Rows and vectors of a row."""
+
+PRODUCTS = tuple((name, *tile) for name in ("product", "long_product") for tile in TILES)
 
 ROOMS = ("vectors", "turning", "streams")
 
@@ -85,8 +87,9 @@ CALLS = {
     "store_past": "store_past(load(Y, a, 1, {lanes}), X, b + to_line(X, b))",
     "row_sums": "row_sums(X, Y, (a, b), Z, (c, d), e, f, g, {lanes})",
     **{
-        (rows, v): f"update(product(Y, a, b, c, Z, d, e, f, {rows}, {v}, {{lanes}}), X, g, h, i, j)"
-        for rows, v in TILES
+        (name, rows, v): f"update({name}(Y, a, b, c, Z, d, e, f, {rows}, {v}, {{lanes}}), "
+        "X, g, h, i, j)"
+        for name, rows, v in PRODUCTS
     },
     "prefetch": "prefetch(Y, a)",
 }
@@ -278,31 +281,34 @@ def layouts(lanes, vectors):
         yield *places[number % 3], depth, 1, wide + 2, last, add
 
 
-@pytest.mark.parametrize(("dtype", "tile"), list(product(DTYPES, TILES)))
+@pytest.mark.parametrize(("dtype", "tile"), list(product(DTYPES, PRODUCTS)))
 def test_product_and_update(dtype, tile):
     lanes = Probe(dtype).lanes
     size = 60 + 8 * 3 * lanes
-    for number, words in enumerate(layouts(lanes, tile[1])):
+    for number, words in enumerate(layouts(lanes, tile[-1])):
         x, y, z = (small(dtype, size, seed + number) for seed in (1, 20, 40))
         check(tile, dtype, x, y, z, *words)
 
 
+@pytest.mark.parametrize("name", ["product", "long_product"])
 @pytest.mark.parametrize("dtype", FLOATS)
-def test_nan_and_infinities_in_products(dtype):
+def test_nan_and_infinities_in_products(dtype, name):
     """Of a factor they show in a row, of a vector in a lane, of a result where it is added to."""
-    tile = (3, 2)
+    tile = (name, 5, 2)
     lanes = Probe(dtype).lanes
     words = (0, 7, 1, 0, 2 * lanes, 4, 1, 2 * lanes + 2, lanes - 1)
     for value, operand, add in product(specials(dtype), range(3), (0, 1)):
-        arrays = [small(dtype, 60 + 10 * lanes, seed) for seed in (1, 2, 3)]
+        arrays = [small(dtype, 60 + 12 * lanes, seed) for seed in (1, 2, 3)]
         arrays[operand][(1 + lanes, 8, lanes)[operand]] = value
         check(tile, dtype, *arrays, *words, add)
 
 
-@pytest.mark.parametrize(("dtype", "tile"), list(product(FLOATS, TILES[1:])))
+@pytest.mark.parametrize(
+    ("dtype", "tile"), list(product(FLOATS, [tile for tile in PRODUCTS if tile[1] > 1]))
+)
 def test_products_are_rounded_once(dtype, tile):
     """A product and its sum are one rounding, term after term: the same bits on every CPU."""
-    rows, vectors = tile
+    _, rows, vectors = tile
     lanes = Probe(dtype).lanes
     wide = vectors * lanes
     x, y, z = (real(dtype, 60 + 8 * wide, seed) for seed in (1, 2, 3))
@@ -381,7 +387,7 @@ def drill():
             x = np.zeros(4, dtype)
             carry_out(compiled(dtype), "row_sums", x, y, z, 0, 0, 0, 0, n, 1 << 40, 0)
             assert (x == np.sum(y * z, dtype=dtype)).all()
-        for (rows, v), n, add in product(TILES, range(1, lanes + 1), (0, 1)):
+        for (name, rows, v), n, add in product(PRODUCTS, range(1, lanes + 1), (0, 1)):
             count = (v - 1) * lanes + n
             wide = v * lanes
             x = fenced(small(dtype, rows * count, 3), "behind")
@@ -389,8 +395,8 @@ def drill():
             z = fenced(small(dtype, 2 * wide, 5), "behind")
             expected = x.copy()
             words = (0, 2, 1, 0, wide, 2, 0, count, n, add)
-            carry_out(compiled(dtype), (rows, v), x, y, z, *words)
-            carry_out(plain(dtype), (rows, v), expected, y, z, *words)
+            carry_out(compiled(dtype), (name, rows, v), x, y, z, *words)
+            carry_out(plain(dtype), (name, rows, v), expected, y, z, *words)
             assert_same(x, expected)
 
 

@@ -270,6 +270,7 @@ MEANINGS: dict[str, Any] = {
             *(to_line, fill, multiplied, store_past),
         )
     },
+    "long_product": product,
     "pointer": Memory,
     "restrict": Memory,
     "minimum": min,

@@ -33,7 +33,7 @@ from einjit.kernel.lanes import (
 GROUP = 3
 """Rows whose places in memory are counted from the same one: an address is a register and so many
 times another. Were each counted from the one before, as LLVM does where it sees that they are
-related, additions would take as long as the work."""
+related, additions would take as long as the work. Rows that come from memory are read faster so."""
 
 
 @intrinsic(prefer_literal=True)
@@ -68,9 +68,8 @@ def load_first(typingctx: Any, place: Any, at: Any, vectors: Any, n: Any, lanes:
     return tile(place, types.intp, vectors, types.intp, lanes), emit
 
 
-@intrinsic(prefer_literal=True)
-def product(
-    typingctx: Any,
+def _product(
+    group: int | None,
     one: Any,
     at: Any,
     row: Any,
@@ -83,8 +82,7 @@ def product(
     vectors: Any,
     lanes: Any,
 ) -> Any:
-    """The sum of `depth` outer products: a tile whose row r is the sum over k of
-    `one[at + r * row + k * step]` times the vectors from `two[from_ + k * down]` on."""
+    """The sum of outer products, whose rows are counted from one place for each `group` of them."""
     tile = Tile(two.dtype, lanes.literal_value, rows.literal_value, vectors.literal_value)
 
     def emit(context: Any, builder: Builder, signature: Any, args: Any) -> Value:
@@ -93,7 +91,8 @@ def product(
         before = builder.block
         loop, behind = (builder.append_basic_block(name) for name in ("depth", "behind"))
         first = builder.gep(one, [at])
-        starts = [row_at(builder, first, r, row) for r in range(0, tile.rows, GROUP)]
+        every = group or tile.rows
+        starts = [row_at(builder, first, r, row) for r in range(0, tile.rows, every)]
         places = *starts, builder.gep(two, [from_])
         builder.branch(loop)
         builder.position_at_end(loop)
@@ -105,12 +104,13 @@ def product(
         for total in sums:
             total.add_incoming(ir.Constant(tile.vector, None), before)
         loaded = [load_vector(builder, tile, vectors_at, v) for v in range(tile.vectors)]
-        here = factors
-        if not isinstance(depth, ir.Constant):  # a loop of known length is unrolled
-            here = [opaque(builder, factor) for factor in factors]
+        here = [opaque(builder, factor) for factor in factors] if group else factors
         made: list[Value] = []
         for r in range(tile.rows):
-            place = row_at(builder, here[r // GROUP], r % GROUP, row)
+            if group or r == 0:
+                place = row_at(builder, here[r // every], r % every, row)
+            else:
+                place = builder.gep(place, [row])
             for part in range(tile.parts):
                 value = builder.load(part_of(builder, tile, place, part))
                 factor = splat(builder, value, tile.vector.count)
@@ -136,6 +136,46 @@ def product(
 
     words = (types.intp,) * 3
     return tile(one, *words, two, *words[:2], types.intp, rows, vectors, lanes), emit
+
+
+@intrinsic(prefer_literal=True)
+def product(
+    typingctx: Any,
+    one: Any,
+    at: Any,
+    row: Any,
+    step: Any,
+    two: Any,
+    from_: Any,
+    down: Any,
+    depth: Any,
+    rows: Any,
+    vectors: Any,
+    lanes: Any,
+) -> Any:
+    """The sum of `depth` outer products: a tile whose row r is the sum over k of
+    `one[at + r * row + k * step]` times the vectors from `two[from_ + k * down]` on."""
+    return _product(None, one, at, row, step, two, from_, down, depth, rows, vectors, lanes)
+
+
+@intrinsic(prefer_literal=True)
+def long_product(
+    typingctx: Any,
+    one: Any,
+    at: Any,
+    row: Any,
+    step: Any,
+    two: Any,
+    from_: Any,
+    down: Any,
+    depth: Any,
+    rows: Any,
+    vectors: Any,
+    lanes: Any,
+) -> Any:
+    """The same of elements that are in the L1 cache, of a depth that is worth a loop of few
+    instructions."""
+    return _product(GROUP, one, at, row, step, two, from_, down, depth, rows, vectors, lanes)
 
 
 @intrinsic(prefer_literal=True)

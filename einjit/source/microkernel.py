@@ -43,8 +43,8 @@ def write_macrokernel(kernel: Macrokernel, w: Writer) -> None:
             with w.block(copies):
                 _copy_strip(kernel, row, w)
                 w.line(f"strip, at, s_m = copy, 0, {row}")
-                with w.block("if i + 2 * height <= m:"):
-                    w.line("asked = 0")
+            with w.block(f"if a_k == 1 and n > {kernel.wide} and i + 2 * height <= m:"):
+                w.line("asked = 0")
             w.line("j = 0")
             with w.block("while j < n:", "JR: a micropanel of B"):
                 _ask_for_strip(kernel, w)
@@ -87,7 +87,7 @@ def _microkernels(kernel: Macrokernel, vectors: int, w: Writer) -> None:
         test = f"{'if' if rows == kernel.rows else 'elif'} rows == {rows}:"
         with w.block(test if rows > 1 or kernel.rows == 1 else "else:"):
             shape = f"depth, {rows}, {vectors}, {kernel.lanes}"
-            w.line(f"tile = product(strip, at, s_m, a_k, B, j * b_j, b_k, {shape})")
+            w.line(f"tile = long_product(strip, at, s_m, a_k, B, j * b_j, b_k, {shape})")
             last = "n - j" if vectors == 1 else f"n - j - {kernel.lanes}"
             w.line(f"update(tile, C, i * c_m + j, c_m, {last}, accumulate)")
 

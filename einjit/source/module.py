@@ -26,6 +26,7 @@ CALLED = {
     "vectors": (
         "load",
         "load_first",
+        "long_product",
         "prefetch",
         "product",
         "row_sums",
