@@ -274,7 +274,7 @@ def layouts(lanes, vectors):
     """Words of a product and what is written of it: the places of factors, of vectors, the depth,
     places of results, elements of the last vector, whether they are added."""
     wide = vectors * lanes
-    places = ((0, 7, 1, 0, wide), (2, 1, 5, 1, wide + 1), (40, -9, -3, 5 * wide, -wide))
+    places = ((0, 7, 1, 0, wide), (2, 1, 5, 1, wide + 1), (60, -9, -3, 5 * wide, -wide))
     lasts = sorted({1, lanes // 2, lanes - 1, lanes, lanes + 1} - {0})
     for number, (last, add) in enumerate(product(lasts, (0, 1))):
         depth = (1, 2, 5)[number % 3]
