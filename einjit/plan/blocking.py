@@ -20,6 +20,9 @@ COPY_TIME = 20
 """What packing or copying an element costs, in multiplications and additions of a lane: up to 34
 were measured of B and 16 of A where memory is far, 6 where it is near."""
 
+READ_TIME = 2
+"""What reading an element costs that is not copied, once for each box of B."""
+
 PAGE = 4096
 """Bytes of a page: rows that lie nearer to each other are read where they are. Measured, for rows
 of 256 B to 16 KB and operands from the L2 cache to memory: 5 to 25 percent faster below, from half
@@ -209,20 +212,25 @@ class _Blocking:
         best: tuple[float, dict[int, int], int, int] | None = None
         work = self._volume(range(len(self.extents)))
         busy = cores() if work >= WORTH_SHARING else 1
+        collide = (
+            self.rows and self.a[self.m[-1]] * self.size % PAGE == 0
+        )  # copied for the L1 cache
+        copy_a = COPY_TIME if packed.pack_a or collide else READ_TIME
         for parts in (1, 2, 3, 4, 6, 8, 16)[: 1 if busy == 1 else None]:
             box = self._boxes(parts)
             boxes = {i: -(-self.extents[i] // box[i]) for i in box}
             of_m = math.prod(boxes[i] for i in self.m)
             others = math.prod(boxes.get(i, self.extents[i]) for i in (*self.h, *self.n))
+            whole = math.prod(self.extents[i] / box.get(i, 1) for i in (*self.h, *self.n))
             several = self.direct or all(boxes[i] == 1 for i in self.k)
             width, height = (math.prod(box[i] for i in group) for group in (self.n, self.m))
             for share in dict.fromkeys(-(-of_m // n) for n in range(1, 4 * busy + 1)):
                 per_tile = share if several else 1
                 tiles = others * -(-of_m // per_tile)
-                of_a_core = self._volume(self.m) * others / busy  # rows, were all work shared
+                of_a_core = self._volume(self.m) * whole / busy  # rows, were all work shared
                 rows = min(height * per_tile, self._volume(self.m))
                 cost = -(-tiles // busy) * rows / of_a_core + busy / (16 * tiles)
-                cost *= 1 + packed.pack_b * COPY_TIME / rows + COPY_TIME / width
+                cost *= 1 + packed.pack_b * COPY_TIME / rows + copy_a / width
                 if best is None or cost < best[0]:
                     best = cost, box, per_tile, tiles
         assert best
@@ -351,12 +359,13 @@ class _Blocking:
     def _leaves_b(self) -> bool:
         """Whether reading B where it lies costs less than packing it: its rows are so near to each
         other that the caches and the page tables see one run; or it is small enough to be found in
-        the L2 cache, or in the last one where its rows are not far, or one strip of A is all that
-        it is multiplied with. From farther away, packing reads it in long rows."""
+        the L2 cache, or in the last one where it is used by a few strips of A whose rows are not
+        far, or by one. From farther away, packing reads it in long rows."""
         bytes_ = self._volume(self.k) * self._volume(self.n) * self.size
         row = abs(self.b[self.k[-1]]) * self.size
-        once = self._volume(self.m) <= self.kernel.rows
-        cached = bytes_ <= last_cache() // 2 and (once or row < 2 * PAGE)
+        rows = self._volume(self.m)
+        cached = bytes_ <= last_cache() // 2
+        cached = cached and (rows <= self.kernel.rows or (rows <= TALL and row < 2 * PAGE))
         return row < PAGE or cached or bytes_ <= caches()[1] // 4
 
     def _sizes(self, packed: Packed, box: dict[int, int], per_tile: int) -> tuple[int, ...]:
