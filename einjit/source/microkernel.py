@@ -76,8 +76,9 @@ def _ask_for_strip(kernel: Macrokernel, w: Writer) -> None:
     line = LINE // np.dtype(kernel.dtype).itemsize
     w.line("limit = minimum(depth, asked + share)")
     with w.block("while asked < limit:"):
-        with w.block("for r in range(height):"):
-            w.line("prefetch(A, (i + height + r) * a_m + asked)")
+        w.line("ahead = (i + height) * a_m + asked")
+        with w.block(f"for r in range({kernel.rows}):"):
+            w.line("prefetch(A, ahead + r * a_m)")
         w.line(f"asked += {line}")
 
 

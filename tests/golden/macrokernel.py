@@ -45,8 +45,9 @@ def contract(m, n, depth, a, a_m, a_k, b, b_j, b_k, c, c_m, accumulate):
         while j < n:  # JR: a micropanel of B
             limit = minimum(depth, asked + share)
             while asked < limit:
-                for r in range(height):
-                    prefetch(A, (i + height + r) * a_m + asked)
+                ahead = (i + height) * a_m + asked
+                for r in range(3):
+                    prefetch(A, ahead + r * a_m)
                 asked += 8
             if n - j > 4:
                 if rows == 3:
