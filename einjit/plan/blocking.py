@@ -216,10 +216,9 @@ class _Blocking:
         best: tuple[float, dict[int, int], int, int] | None = None
         work = self._volume(range(len(self.extents)))
         busy = cores() if work >= WORTH_SHARING else 1
-        collide = (
-            self.rows and self.a[self.m[-1]] * self.size % PAGE == 0
-        )  # copied for the L1 cache
-        copy_a = COPY_TIME if packed.pack_a or collide else READ_TIME
+        # Rows that would drive each other out of the L1 cache are copied.
+        copies_a = packed.pack_a or (self.rows and self.a[self.m[-1]] * self.size % PAGE == 0)
+        copy_a = COPY_TIME if copies_a else READ_TIME
         for parts in (1, 2, 3, 4, 6, 8, 16)[: 1 if busy == 1 else None]:
             box = self._boxes(parts)
             boxes = {i: -(-self.extents[i] // box[i]) for i in box}
