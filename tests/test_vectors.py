@@ -26,7 +26,7 @@ DTYPES = (*FLOATS, "int8", "int32", "int64")
 TILES = ((1, 1), (5, 2), (2, 3))
 """Rows and vectors of a row."""
 
-PRODUCTS = tuple((name, *tile) for name in ("product", "long_product") for tile in TILES)
+PRODUCTS = tuple((cached, *tile) for cached in (0, 1) for tile in TILES)
 
 ROOMS = ("vectors", "turning", "streams")
 
@@ -76,7 +76,6 @@ CALLS = {
         for v in (1, 2, 3)
     },
     "transpose": "transpose(X, a, b, Y, c, d, {lanes})",
-    "transpose_first": "transpose_first(X, a, b, Y, c, d, e, f, {lanes})",
     "turn": "turn(X, a, b, Y, c, d, e, f, 0, {lanes})",
     "turn_past": "turn(X, a + to_line(X, a), b, Y, c, d, e, f, 1, {lanes})",
     "stream": "stream(Y, a, X, b, c, {lanes})",
@@ -87,9 +86,9 @@ CALLS = {
     "store_past": "store_past(load(Y, a, 1, {lanes}), X, b + to_line(X, b))",
     "row_sums": "row_sums(X, Y, (a, b), Z, (c, d), e, f, g, {lanes})",
     **{
-        (name, rows, v): f"update({name}(Y, a, b, c, Z, d, e, f, {rows}, {v}, {{lanes}}), "
-        "X, g, h, i, j)"
-        for name, rows, v in PRODUCTS
+        (cached, rows, v): f"update(product(Y, a, b, c, Z, d, e, f, {rows}, {v}, {cached}, "
+        "{lanes}), X, g, h, i, j)"
+        for cached, rows, v in PRODUCTS
     },
     "prefetch": "prefetch(Y, a)",
 }
@@ -202,26 +201,6 @@ def test_turn(dtype):
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-def test_transpose_of_a_part(dtype):
-    """What the part gives is what its meaning gives; all of a block is what `transpose` gives."""
-    lanes = Probe(dtype).lanes
-    x, y = (bits(dtype, (lanes + 3) * lanes, seed) for seed in (3, 4))
-    words = 2, lanes + 2, 1, lanes + 1
-    whole = carry_out(compiled(dtype), "transpose", x.copy(), y, y, *words)
-    for rows, columns in product((1, lanes // 2, lanes - 1, lanes, lanes + 5), repeat=2):
-        part = np.full(x.shape, False)
-        for i, j in product(range(min(rows, lanes)), range(min(columns, lanes))):
-            part[2 + j * (lanes + 2) + i] = True
-        if part.any():
-            words_of_part = *words, rows, columns
-            found = carry_out(compiled(dtype), "transpose_first", x.copy(), y, y, *words_of_part)
-            expected = carry_out(plain(dtype), "transpose_first", x.copy(), y, y, *words_of_part)
-            assert_same(found[part], expected[part])
-            if min(rows, columns) >= lanes:
-                assert_same(found, whole)
-
-
-@pytest.mark.parametrize("dtype", DTYPES)
 def test_stream(dtype):
     """From and to any place within a cache line, so many elements and none before or behind."""
     lanes = Probe(dtype).lanes
@@ -290,11 +269,11 @@ def test_product_and_update(dtype, tile):
         check(tile, dtype, x, y, z, *words)
 
 
-@pytest.mark.parametrize("name", ["product", "long_product"])
+@pytest.mark.parametrize("cached", [0, 1])
 @pytest.mark.parametrize("dtype", FLOATS)
-def test_nan_and_infinities_in_products(dtype, name):
+def test_nan_and_infinities_in_products(dtype, cached):
     """Of a factor they show in a row, of a vector in a lane, of a result where it is added to."""
-    tile = (name, 5, 2)
+    tile = (cached, 5, 2)
     lanes = Probe(dtype).lanes
     words = (0, 7, 1, 0, 2 * lanes, 4, 1, 2 * lanes + 2, lanes - 1)
     for value, operand, add in product(specials(dtype), range(3), (0, 1)):
@@ -374,9 +353,7 @@ def drill():
             assert x.tobytes() == y.tobytes()
         for rows, columns in product((1, lanes // 2 + 1, lanes), repeat=2):
             y = fenced(bits(dtype, (rows - 1) * (lanes + 1) + columns, 3), "behind")
-            x = bits(dtype, lanes * lanes, 4)
             words = (0, lanes, 0, lanes + 1, rows, columns)
-            carry_out(compiled(dtype), "transpose_first", x, y, y, *words)
             x = fenced(bits(dtype, (columns - 1) * lanes + rows, 4), "behind")
             expected = x.copy()
             carry_out(compiled(dtype), "turn", x, y, y, *words)
@@ -387,7 +364,7 @@ def drill():
             x = np.zeros(4, dtype)
             carry_out(compiled(dtype), "row_sums", x, y, z, 0, 0, 0, 0, n, 1 << 40, 0)
             assert (x == np.sum(y * z, dtype=dtype)).all()
-        for (name, rows, v), n, add in product(PRODUCTS, range(1, lanes + 1), (0, 1)):
+        for (cached, rows, v), n, add in product(PRODUCTS, range(1, lanes + 1), (0, 1)):
             count = (v - 1) * lanes + n
             wide = v * lanes
             x = fenced(small(dtype, rows * count, 3), "behind")
@@ -395,8 +372,8 @@ def drill():
             z = fenced(small(dtype, 2 * wide, 5), "behind")
             expected = x.copy()
             words = (0, 2, 1, 0, wide, 2, 0, count, n, add)
-            carry_out(compiled(dtype), (name, rows, v), x, y, z, *words)
-            carry_out(plain(dtype), (name, rows, v), expected, y, z, *words)
+            carry_out(compiled(dtype), (cached, rows, v), x, y, z, *words)
+            carry_out(plain(dtype), (cached, rows, v), expected, y, z, *words)
             assert_same(x, expected)
 
 

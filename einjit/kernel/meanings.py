@@ -125,6 +125,7 @@ def product(
     depth: int,
     rows: int,
     vectors: int,
+    cached: int,
     lanes: int,
 ) -> Any:
     """The sum of `depth` outer products of a column of `one` and a row of `two`."""
@@ -186,23 +187,6 @@ def transpose(
             to[at + j * to_stride + i] = block[i][j]
 
 
-def transpose_first(
-    to: Memory,
-    at: int,
-    to_stride: int,
-    source: Memory,
-    from_: int,
-    stride: int,
-    rows: int,
-    columns: int,
-    lanes: int,
-) -> None:
-    """The same of a block that is cut off behind so many rows and columns."""
-    for i in range(min(rows, lanes)):
-        for j in range(min(columns, lanes)):
-            to[at + j * to_stride + i] = source[from_ + i * stride + j]
-
-
 def turn(
     to: Memory,
     at: int,
@@ -215,11 +199,14 @@ def turn(
     past: int,
     lanes: int,
 ) -> None:
-    """The same; whole blocks that go past the caches begin where a vector of memory does."""
+    """The same of a block that is cut off behind so many rows and columns; whole ones that go past
+    the caches begin where a vector of memory does."""
     if past and rows >= lanes and columns >= lanes:
         first = to.address + at * to.kind.itemsize
         assert first % (lanes * to.kind.itemsize) == to_stride % lanes == 0
-    transpose_first(to, at, to_stride, source, from_, stride, rows, columns, lanes)
+    for i in range(min(rows, lanes)):
+        for j in range(min(columns, lanes)):
+            to[at + j * to_stride + i] = source[from_ + i * stride + j]
 
 
 def to_line(place: Memory, at: int) -> int:
@@ -266,11 +253,10 @@ MEANINGS: dict[str, Any] = {
         for function in (
             *(scratch, widen, narrow, place, parts, row_of, take, give),
             *(load, load_first, product, update, prefetch, store, store_first),
-            *(transpose, transpose_first, turn, stream, settle, row_sums),
+            *(transpose, turn, stream, settle, row_sums),
             *(to_line, fill, multiplied, store_past),
         )
     },
-    "long_product": product,
     "pointer": Memory,
     "restrict": Memory,
     "minimum": min,

@@ -79,7 +79,9 @@ def turn(
         def where(number: int) -> Value:
             return vector_at(builder, tile, row_at(builder, written, number, to_stride), 0)
 
-        with builder.if_else(_is_whole(builder, tile, n_rows, n_columns)) as (then, otherwise):
+        lanes = ir.Constant(WORD, tile.lanes)
+        whole = builder.icmp_signed(">=", least(builder, n_rows, n_columns), lanes)
+        with builder.if_else(whole) as (then, otherwise):
             with then:
                 rows = _rows_of(builder, tile, read, stride)
                 for j, row in enumerate(transposed(builder, rows, tile)):
@@ -98,55 +100,6 @@ def turn(
 
     words = (types.intp, types.intp)
     return types.void(to, *words, source, *words, *words, past, lanes), emit
-
-
-@intrinsic(prefer_literal=True)
-def transpose_first(
-    typingctx: Any,
-    to: Any,
-    at: Any,
-    to_stride: Any,
-    source: Any,
-    from_: Any,
-    stride: Any,
-    rows: Any,
-    columns: Any,
-    lanes: Any,
-) -> Any:
-    """The same where the source has only the first `rows` and `columns` of the block, or all of it:
-    nothing behind them is read, and what is written for them is anything."""
-    tile = Tile(to.dtype, lanes.literal_value, lanes.literal_value, 1)
-
-    def emit(context: Any, builder: Builder, signature: Any, args: Any) -> Value:
-        target, at, to_stride, source, from_, stride, n_rows, n_columns, _ = args
-        place = builder.gep(source, [from_])
-        with builder.if_else(_is_whole(builder, tile, n_rows, n_columns)) as (then, otherwise):
-            with then:
-                full = _rows_of(builder, tile, place, stride)
-                then_block = builder.block
-            with otherwise:
-                part = _first_rows_of(builder, tile, place, stride, n_rows, n_columns)
-                otherwise_block = builder.block
-        read = []
-        for one, two in zip(full, part, strict=True):
-            phi = builder.phi(tile.vector)
-            phi.add_incoming(one, then_block)
-            phi.add_incoming(two, otherwise_block)
-            read.append(phi)
-        place = builder.gep(target, [at])
-        for i, row in enumerate(transposed(builder, read, tile)):
-            where = vector_at(builder, tile, row_at(builder, place, i, to_stride), 0)
-            builder.store(row, where, align=tile.align)
-        return context.get_dummy_value()
-
-    words = (types.intp, types.intp)
-    return types.void(to, *words, source, *words, *words, lanes), emit
-
-
-def _is_whole(builder: Builder, tile: Tile, rows: Value, columns: Value) -> Value:
-    """Whether a block has at least as many rows and columns as a vector has elements."""
-    lanes = ir.Constant(WORD, tile.lanes)
-    return builder.icmp_signed(">=", least(builder, rows, columns), lanes)
 
 
 def _rows_of(builder: Builder, tile: Tile, place: Value, stride: Value) -> list[Value]:

@@ -68,8 +68,9 @@ def load_first(typingctx: Any, place: Any, at: Any, vectors: Any, n: Any, lanes:
     return tile(place, types.intp, vectors, types.intp, lanes), emit
 
 
-def _product(
-    group: int | None,
+@intrinsic(prefer_literal=True)
+def product(
+    typingctx: Any,
     one: Any,
     at: Any,
     row: Any,
@@ -80,9 +81,12 @@ def _product(
     depth: Any,
     rows: Any,
     vectors: Any,
+    cached: Any,
     lanes: Any,
 ) -> Any:
-    """The sum of outer products, whose rows are counted from one place for each `group` of them."""
+    """The sum of `depth` outer products: a tile whose row r is the sum over k of
+    `one[at + r * row + k * step]` times the vectors from `two[from_ + k * down]` on. With `cached`
+    the loop is for elements in the L1 cache."""
     tile = Tile(two.dtype, lanes.literal_value, rows.literal_value, vectors.literal_value)
 
     def emit(context: Any, builder: Builder, signature: Any, args: Any) -> Value:
@@ -91,7 +95,7 @@ def _product(
         before = builder.block
         loop, behind = (builder.append_basic_block(name) for name in ("depth", "behind"))
         first = builder.gep(one, [at])
-        every = group or tile.rows
+        every = GROUP if cached.literal_value else tile.rows
         starts = [row_at(builder, first, r, row) for r in range(0, tile.rows, every)]
         places = *starts, builder.gep(two, [from_])
         builder.branch(loop)
@@ -104,10 +108,10 @@ def _product(
         for total in sums:
             total.add_incoming(ir.Constant(tile.vector, None), before)
         loaded = [load_vector(builder, tile, vectors_at, v) for v in range(tile.vectors)]
-        here = [opaque(builder, factor) for factor in factors] if group else factors
+        here = [opaque(builder, f) for f in factors] if cached.literal_value else factors
         made: list[Value] = []
         for r in range(tile.rows):
-            if group or r == 0:
+            if cached.literal_value or r == 0:
                 place = row_at(builder, here[r // every], r % every, row)
             else:
                 place = builder.gep(place, [row])
@@ -135,47 +139,7 @@ def _product(
         return result
 
     words = (types.intp,) * 3
-    return tile(one, *words, two, *words[:2], types.intp, rows, vectors, lanes), emit
-
-
-@intrinsic(prefer_literal=True)
-def product(
-    typingctx: Any,
-    one: Any,
-    at: Any,
-    row: Any,
-    step: Any,
-    two: Any,
-    from_: Any,
-    down: Any,
-    depth: Any,
-    rows: Any,
-    vectors: Any,
-    lanes: Any,
-) -> Any:
-    """The sum of `depth` outer products: a tile whose row r is the sum over k of
-    `one[at + r * row + k * step]` times the vectors from `two[from_ + k * down]` on."""
-    return _product(None, one, at, row, step, two, from_, down, depth, rows, vectors, lanes)
-
-
-@intrinsic(prefer_literal=True)
-def long_product(
-    typingctx: Any,
-    one: Any,
-    at: Any,
-    row: Any,
-    step: Any,
-    two: Any,
-    from_: Any,
-    down: Any,
-    depth: Any,
-    rows: Any,
-    vectors: Any,
-    lanes: Any,
-) -> Any:
-    """The same of elements that are in the L1 cache, of a depth that is worth a loop of few
-    instructions."""
-    return _product(GROUP, one, at, row, step, two, from_, down, depth, rows, vectors, lanes)
+    return tile(one, *words, two, *words[:2], types.intp, rows, vectors, cached, lanes), emit
 
 
 @intrinsic(prefer_literal=True)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from einjit.plan.indices import Loops
+from einjit.plan.indices import PAGE, Loops
 from einjit.plan.packed import LINE, MOST_TERMS, SCRATCH, Macrokernel, Move, Packed
 from einjit.target import caches, cores, last_cache, vector_bytes, vector_registers
 
@@ -22,11 +22,6 @@ were measured of B and 16 of A where memory is far, 6 where it is near."""
 
 READ_TIME = 2
 """What reading an element costs that is not copied, once for each box of B."""
-
-PAGE = 4096
-"""Bytes of a page: rows that lie nearer to each other are read where they are. Measured, for rows
-of 256 B to 16 KB and operands from the L2 cache to memory: 5 to 25 percent faster below, from half
-to twice as far only in the caches, and slower beyond."""
 
 TALL = 256
 """Rows of a box of A that is read where it lies: it takes no room, but tiles are made of boxes."""
@@ -220,7 +215,7 @@ class _Blocking:
         copies_a = packed.pack_a or (self.rows and self.a[self.m[-1]] * self.size % PAGE == 0)
         copy_a = COPY_TIME if copies_a else READ_TIME
         for parts in (1, 2, 3, 4, 6, 8, 16)[: 1 if busy == 1 else None]:
-            box = self._boxes(parts)
+            box = self._boxes(packed, parts)
             boxes = {i: -(-self.extents[i] // box[i]) for i in box}
             of_m = math.prod(boxes[i] for i in self.m)
             others = math.prod(boxes.get(i, self.extents[i]) for i in (*self.h, *self.n))
@@ -239,14 +234,14 @@ class _Blocking:
         assert best
         return best[1:]
 
-    def _boxes(self, parts: int) -> dict[int, int]:
+    def _boxes(self, packed: Packed, parts: int) -> dict[int, int]:
         """The extent of each loop's box, where that of N is so many times smaller than it could."""
         l1, l2 = caches()
         l2 = min(l2, SCRATCH // 2, 64 * l1)
         deep = min(MOST_TERMS, 3 * l1 // (4 * self.kernel.rows * self.size))
         wide = l2 // (2 * deep * self.size)
         high = l2 // (8 * deep * self.size)
-        if self.rows and self.direct and len(self.k) == 1:
+        if packed.direct and packed.rows and not packed.pack_a:
             high = max(high, TALL)
         if not self.direct:
             wide = min(wide, high * 2)
@@ -362,15 +357,18 @@ class _Blocking:
     def _leaves_b(self) -> bool:
         """Whether reading B where it lies costs less than packing it: its rows are so near to each
         other that the caches and the page tables see one run; or it is small enough to be found in
-        the L2 cache, or in the last one where it is used by a few strips of A whose rows are not
-        far, or by one. From farther away, packing reads it in long rows."""
+        the L2 cache, or in the last one and used by one strip of A, or by a few if its rows are not
+        far apart. From farther away, packing reads it in long rows.
+
+        Measured, for rows of 256 B to 16 KB and operands from the L2 cache to memory: in place, 5
+        to 25 percent faster below a page, up to two pages only in the caches, slower beyond."""
         bytes_ = self._volume(self.k) * self._volume(self.n) * self.size
         row = abs(self.b[self.k[-1]]) * self.size
-        rows = self._volume(self.m)
-        cached = bytes_ <= last_cache() // 2
-        cached = cached and (rows <= self.kernel.rows or (rows <= TALL and row < 2 * PAGE))
-        near = row <= PAGE // 2 or (row < PAGE and rows <= MANY_ROWS)
-        return near or cached or bytes_ <= caches()[1] // 4
+        m = self._volume(self.m)
+        near = row <= PAGE // 2 or (row < PAGE and m <= MANY_ROWS)
+        once = m <= self.kernel.rows or (m <= TALL and row < 2 * PAGE)
+        small = bytes_ <= caches()[1] // 4 or (once and bytes_ <= last_cache() // 2)
+        return near or small
 
     def _sizes(self, packed: Packed, box: dict[int, int], per_tile: int) -> tuple[int, ...]:
         h, m, n, k = self.h, self.m, self.n, self.k

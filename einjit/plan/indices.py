@@ -7,6 +7,10 @@ from dataclasses import dataclass
 LINE = 64
 """Bytes of a cache line: what one strided access costs to move."""
 
+PAGE = 4096
+"""Bytes of a page, within which prefetchers keep. Rows that begin a multiple of it apart have the
+same place in each way of an L1 cache, and drive each other out of it."""
+
 SHORT = 4.0
 """What starting an innermost loop costs, in lines moved: long loops are better innermost."""
 

@@ -26,6 +26,11 @@ class Streamed(Nest):
         """One word for the shape of the loops, for the module's name."""
         return "streamed"
 
+    @property
+    def copies(self) -> bool:
+        """Whether elements of one operand move as they are."""
+        return len(self.terms) == 2
+
     def describe(self) -> list[str]:
         """The operands' types and the role of each loop, a line each."""
         lines = Nest.describe(self)

@@ -27,8 +27,7 @@ class Tiled(Nest):
     Loops are numbered from the outermost: free ones, contracted ones, then the two of the tiles.
     The `turned` operands have unit stride along the last loop but one and are read through the L1
     cache, `vector` bytes at a time. With `streams` a product is collected in a tile and written
-    past the caches. With `copies` nothing is computed: elements of one operand move as they are,
-    where it is turned by way of the registers alone.
+    past the caches. With `copies` nothing is computed: elements of one operand move as they are.
     """
 
     turned: tuple[int, ...] = ()
@@ -44,11 +43,12 @@ class Tiled(Nest):
     @property
     def moves(self) -> bool:
         """Whether blocks are transposed from memory to memory."""
-        return self.copies and bool(self.turned) and not (self.streams and not self.fills(0))
+        return self.copies and bool(self.turned) and (self._fills_vectors or not self.streams)
 
-    def fills(self, operand: int) -> bool:
-        """Whether a block's rows are whole vectors."""
-        return self.lanes(operand) * np.dtype(self.dtypes[operand]).itemsize == self.vector
+    @property
+    def _fills_vectors(self) -> bool:
+        """Whether a block of the first operand has rows of whole vectors."""
+        return self.lanes(0) * np.dtype(self.dtypes[0]).itemsize == self.vector
 
     @property
     def inner(self) -> int:
@@ -68,7 +68,7 @@ class Tiled(Nest):
     def describe(self) -> list[str]:
         """The operands' types and the role of each loop, a line each."""
         turned = {self.operands[number] for number in self.turned}
-        where = "registers" if self.copies else "the L1 cache"
+        where = "registers" if self.moves else "the L1 cache"
         lines = [
             f"{name}[{', '.join(map(index_name, indices))}]: {dtype}"
             + f", turned round in {where}" * (name in turned)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from einjit.names import index_name
-from einjit.plan.indices import LINE, Loops, bytes_moved, simplify
+from einjit.plan.indices import LINE, PAGE, Loops, bytes_moved, simplify
 from einjit.plan.nest import BLOCK, SHORT_ROW
 from einjit.plan.task import BYTE_TIME, LINE_TIME, Lowered, Task
 from einjit.plan.tiled import LANES, Tiled
@@ -20,9 +20,6 @@ more pieces than a CPU keeps track of."""
 
 MATTERS = 8
 """An operand this many times smaller than another does not decide how that one is read."""
-
-PAGE = 4096
-"""Bytes of a page, within which the CPU's prefetchers keep, and after which sets of L1 repeat."""
 
 LONGEST = 1024
 """Extent of a tile along the rows of a source that is moved past the caches."""

@@ -5,12 +5,9 @@ from contextlib import contextmanager
 
 import numpy as np
 
+from einjit.plan.indices import PAGE
 from einjit.plan.packed import LINE, MOST_TERMS, Macrokernel, Move
 from einjit.source.writer import Writer
-
-PAGE = 4096
-"""Bytes from one row to the next that drive each other out of the L1 cache: they have the same
-place in each of its ways."""
 
 ELEMENT = "X[at + r * to_row + c * to_column] = Y[from_ + r * row + c * column]"
 
@@ -18,10 +15,11 @@ ELEMENT = "X[at + r * to_row + c * to_column] = Y[from_ + r * row + c * column]"
 def write_macrokernel(kernel: Macrokernel, w: Writer) -> None:
     """The function of a macrokernel: loops IR and JR round microkernels of every shape.
 
-    A strip of A stays in the L1 cache while the micropanels of B pass by. Rows along K that would
-    drive each other out of it are copied, and meanwhile the next ones asked for. A height that does
-    not divide is split evenly, so that no strip is much lower than the others. B is read in whole
-    vectors; of the last one of a row only what C has is written.
+    A strip of A stays in the L1 cache while the micropanels of B pass by. Rows along K, the
+    next strip's of which are asked for meanwhile, are copied where they would drive each other out
+    of it: a multiple of a page apart. A height that does not divide is split evenly, so that no
+    strip is much lower than the others. B is read in whole vectors; of the last one of a row only
+    what C has is written.
     """
     row = MOST_TERMS + kernel.lanes
     with w.block(f"def contract({', '.join(kernel.arguments)}):"):
@@ -39,8 +37,7 @@ def write_macrokernel(kernel: Macrokernel, w: Writer) -> None:
             w.line("rows = minimum(height, m - i)")
             w.line("strip, at, s_m = A, i * a_m, a_m")
             w.line("asked = depth")
-            copies = f"if a_k == 1 and a_m % {PAGE // size} == 0 and n > {kernel.wide}:"
-            with w.block(copies):
+            with w.block(f"if a_k == 1 and a_m % {PAGE // size} == 0 and n > {kernel.wide}:"):
                 _copy_strip(kernel, row, w)
                 w.line(f"strip, at, s_m = copy, 0, {row}")
             with w.block(f"if a_k == 1 and n > {kernel.wide} and i + 2 * height <= m:"):
@@ -87,8 +84,8 @@ def _microkernels(kernel: Macrokernel, vectors: int, w: Writer) -> None:
     for rows in range(kernel.rows, 0, -1):
         test = f"{'if' if rows == kernel.rows else 'elif'} rows == {rows}:"
         with w.block(test if rows > 1 or kernel.rows == 1 else "else:"):
-            shape = f"depth, {rows}, {vectors}, {kernel.lanes}"
-            w.line(f"tile = long_product(strip, at, s_m, a_k, B, j * b_j, b_k, {shape})")
+            shape = f"depth, {rows}, {vectors}, 1, {kernel.lanes}"
+            w.line(f"tile = product(strip, at, s_m, a_k, B, j * b_j, b_k, {shape})")
             last = "n - j" if vectors == 1 else f"n - j - {kernel.lanes}"
             w.line(f"update(tile, C, i * c_m + j, c_m, {last}, accumulate)")
 

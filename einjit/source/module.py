@@ -22,11 +22,10 @@ CALLED = {
     "intrinsics": ("minimum", "narrow", "pointer", "restrict", "scratch", "times", "widen"),
     "memory": ("call9", "call12", "give", "parts", "place", "row_of", "take"),
     "streams": ("fill", "multiplied", "settle", "store_past", "stream", "to_line"),
-    "turning": ("transpose", "transpose_first", "turn"),
+    "turning": ("transpose", "turn"),
     "vectors": (
         "load",
         "load_first",
-        "long_product",
         "prefetch",
         "product",
         "row_sums",

@@ -56,7 +56,7 @@ class _StreamedWriter(NestWriter):
         limits = f"{start}, {stop}".removeprefix("0, ")
         with self._apart(), self.w.block(f"for {index_name(self.inner)} in range({limits}):"):
             value = self._term()
-            if not (ELEMENTS[self.nest.compute].exact or len(self.nest.terms) == 2):
+            if not (ELEMENTS[self.nest.compute].exact or self.nest.copies):
                 value = f"{value} + {self.compute}(0)"
             self._store(value)
 

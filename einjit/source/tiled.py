@@ -154,7 +154,7 @@ class _TiledWriter(Terms):
                 to = f"{name}_turned, {y} * row + {x}, row"
                 source = f"{name}, at_{name} + {x} * {name}_{x} + {y}, {name}_{x}"
                 rest = f"e_{x} - {x}, e_{y} - {y}"
-                w.line(f"transpose_first({to}, {source}, {rest}, {lanes})")
+                w.line(f"turn({to}, {source}, {rest}, 0, {lanes})")
                 with w.block(f"for i in range({lanes}):"):
                     w.line(f"prefetch({name}, ahead + ({x} + i) * {name}_{x} + {y})")
         for number in self.beside:

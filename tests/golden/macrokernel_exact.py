@@ -9,7 +9,7 @@ j * b_j + k * b_k; the other strides are given in elements
 from numba.types import uint32
 
 from einjit.kernel.intrinsics import minimum, pointer, scratch
-from einjit.kernel.vectors import load, load_first, long_product, prefetch, store, update
+from einjit.kernel.vectors import load, load_first, prefetch, product, store, update
 
 CODEGEN = 1
 
@@ -51,17 +51,17 @@ def contract(m, n, depth, a, a_m, a_k, b, b_j, b_k, c, c_m, accumulate):
                 asked += 16
             if n - j > 8:
                 if rows == 2:
-                    tile = long_product(strip, at, s_m, a_k, B, j * b_j, b_k, depth, 2, 2, 8)
+                    tile = product(strip, at, s_m, a_k, B, j * b_j, b_k, depth, 2, 2, 1, 8)
                     update(tile, C, i * c_m + j, c_m, n - j - 8, accumulate)
                 else:
-                    tile = long_product(strip, at, s_m, a_k, B, j * b_j, b_k, depth, 1, 2, 8)
+                    tile = product(strip, at, s_m, a_k, B, j * b_j, b_k, depth, 1, 2, 1, 8)
                     update(tile, C, i * c_m + j, c_m, n - j - 8, accumulate)
             else:
                 if rows == 2:
-                    tile = long_product(strip, at, s_m, a_k, B, j * b_j, b_k, depth, 2, 1, 8)
+                    tile = product(strip, at, s_m, a_k, B, j * b_j, b_k, depth, 2, 1, 1, 8)
                     update(tile, C, i * c_m + j, c_m, n - j, accumulate)
                 else:
-                    tile = long_product(strip, at, s_m, a_k, B, j * b_j, b_k, depth, 1, 1, 8)
+                    tile = product(strip, at, s_m, a_k, B, j * b_j, b_k, depth, 1, 1, 1, 8)
                     update(tile, C, i * c_m + j, c_m, n - j, accumulate)
             j += 16
         i += height

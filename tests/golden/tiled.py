@@ -11,7 +11,7 @@ from numba.types import float32
 
 from einjit.kernel.intrinsics import minimum, restrict, scratch
 from einjit.kernel.memory import parts
-from einjit.kernel.turning import transpose_first
+from einjit.kernel.turning import turn
 from einjit.kernel.vectors import prefetch
 
 CODEGEN = 1
@@ -42,9 +42,7 @@ def contract(first, last, operands, sizes):
         ahead = at_B + 2 * box_a
         for b in range(0, e_b, 8):  # blocks that are transposed
             for a in range(0, e_a, 8):
-                transpose_first(
-                    B_turned, a * row + b, row, B, at_B + b * B_b + a, B_b, e_b - b, e_a - a, 8
-                )
+                turn(B_turned, a * row + b, row, B, at_B + b * B_b + a, B_b, e_b - b, e_a - a, 0, 8)
                 for i in range(8):
                     prefetch(B, ahead + (b + i) * B_b + a)
         at_A = a0 * A_a + b0

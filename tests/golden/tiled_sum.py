@@ -12,7 +12,7 @@ from numba.types import float64
 
 from einjit.kernel.intrinsics import minimum, restrict, scratch
 from einjit.kernel.memory import parts
-from einjit.kernel.turning import transpose_first
+from einjit.kernel.turning import turn
 from einjit.kernel.vectors import prefetch
 
 CODEGEN = 1
@@ -53,8 +53,17 @@ def contract(first, last, operands, sizes):
             ahead = at_B + 2 * B_a
             for c in range(0, e_c, 4):  # blocks that are transposed
                 for b in range(0, e_b, 4):
-                    transpose_first(
-                        B_turned, b * row + c, row, B, at_B + c * B_c + b, B_c, e_c - c, e_b - b, 4
+                    turn(
+                        B_turned,
+                        b * row + c,
+                        row,
+                        B,
+                        at_B + c * B_c + b,
+                        B_c,
+                        e_c - c,
+                        e_b - b,
+                        0,
+                        4,
                     )
                     for i in range(4):
                         prefetch(B, ahead + (c + i) * B_c + b)

@@ -11,7 +11,7 @@ from numba.types import complex64
 
 from einjit.kernel.intrinsics import minimum, restrict, scratch, times
 from einjit.kernel.memory import parts
-from einjit.kernel.turning import transpose_first
+from einjit.kernel.turning import turn
 from einjit.kernel.vectors import prefetch
 
 CODEGEN = 1
@@ -47,8 +47,17 @@ def contract(first, last, operands, sizes):
             ahead = at_A + 2 * box_a
             for b in range(0, e_b, 4):  # blocks that are transposed
                 for a in range(0, e_a, 4):
-                    transpose_first(
-                        A_turned, a * row + b, row, A, at_A + b * A_b + a, A_b, e_b - b, e_a - a, 4
+                    turn(
+                        A_turned,
+                        a * row + b,
+                        row,
+                        A,
+                        at_A + b * A_b + a,
+                        A_b,
+                        e_b - b,
+                        e_a - a,
+                        0,
+                        4,
                     )
                     for i in range(4):
                         prefetch(A, ahead + (b + i) * A_b + a)
