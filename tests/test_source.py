@@ -139,6 +139,7 @@ GOLDEN = {
     "packed_by_a_box": case("hklab,lhkcd->hacbd", (2, 3, 5, 7, 6), (5, 2, 3, 4, 5)),
     "packed_where_it_lies": case("bij,bjk->bik", (3, 20, 8), (3, 8, 16), dtypes="float32"),
     "packed_exact": case("ij,jk->ki", (20, 30), (30, 20), dtypes="int32", layouts=("F", "C")),
+    "packed_last_row": case("ij,jk->ik", (20, 300), (300, 9)),
     "packed_side_by_side": case("ijc,jkc->ikc", (12, 16, 20), (16, 14, 20), dtypes="float32"),
     "packed_spans": case("ji,jk->ik", (5000, 8), (5000, 9)),
     # More operands than a line holds.
@@ -444,7 +445,7 @@ WORDS = {
     *("width", "depth", "height", "b_k", "c_m", "a_m", "a_k", "at_a", "at_b", "at_c"),
     *("accumulate", "rows", "row", "columns", "column", "source", "to", "to_panel", "most"),
     *("copy", "strip", "at", "s_m", "ahead", "from_row", "b_j", "wide", "from_"),
-    *("asked", "limit", "panels", "share"),
+    *("asked", "limit", "panels", "share", "left", "below"),
     *("to_row", "to_column", "whole_rows", "whole_columns", "row_a", "row_b", "row_c"),
     *("numba", "types", "einjit", "kernel", *CALLED, *sum(CALLED.values(), ())),
     *(element.carrier for element in ELEMENTS.values()),

@@ -26,9 +26,8 @@ READ_TIME = 2
 TALL = 256
 """Rows of a box of A that is read where it lies: it takes no room, but tiles are made of boxes."""
 
-MANY_ROWS = 1024
-"""Rows of A from which B is packed if its rows are farther apart than half a page: 4 to 13 percent
-faster."""
+FEW_ROWS = 128
+"""Rows of A up to which B is read where it lies in the last cache."""
 
 LONG_SUM = 128
 """Terms from which one of them may be added by itself."""
@@ -355,20 +354,20 @@ class _Blocking:
         return last and self.extents[self.n[-1]] >= self.wide and self.b[self.k[-1]] >= self.wide
 
     def _leaves_b(self) -> bool:
-        """Whether reading B where it lies costs less than packing it: its rows are so near to each
-        other that the caches and the page tables see one run; or it is small enough to be found in
-        the L2 cache, or in the last one and used by one strip of A, or by a few if its rows are not
-        far apart. From farther away, packing reads it in long rows.
+        """Whether reading B where it lies costs less than packing it: its rows, of whole cache
+        lines, lie so near to each other that the caches and the page tables see one run; or it is
+        small enough to be found in the L2 cache, or in the last one and used by one strip of A, or
+        by a few if its rows are not far apart. From farther away, packing reads it in long rows.
 
-        Measured, for rows of 256 B to 16 KB and operands from the L2 cache to memory: in place, 5
-        to 25 percent faster below a page, up to two pages only in the caches, slower beyond."""
+        Measured, for rows of 256 B to 16 KB and operands from the L2 cache to memory: packing takes
+        2 to 9 percent more where rows are near as said, and 3 to 16 less where they are farther or
+        no whole lines; from the last cache 40 more for 16 rows of A, 10 for 60, 3 less for 240."""
         bytes_ = self._volume(self.k) * self._volume(self.n) * self.size
         row = abs(self.b[self.k[-1]]) * self.size
-        m = self._volume(self.m)
-        near = row <= PAGE // 2 or (row < PAGE and m <= MANY_ROWS)
-        once = m <= self.kernel.rows or (m <= TALL and row < 2 * PAGE)
-        small = bytes_ <= caches()[1] // 4 or (once and bytes_ <= last_cache() // 2)
-        return near or small
+        m, l2 = self._volume(self.m), caches()[1]
+        near = row % LINE == 0 and row <= (PAGE // 2 if bytes_ <= 2 * l2 else PAGE // 4)
+        once = m <= self.kernel.rows or (m <= FEW_ROWS and row < 2 * PAGE)
+        return near or bytes_ <= l2 // 4 or (once and bytes_ <= last_cache() // 2)
 
     def _sizes(self, packed: Packed, box: dict[int, int], per_tile: int) -> tuple[int, ...]:
         h, m, n, k = self.h, self.m, self.n, self.k

@@ -9,6 +9,10 @@ from einjit.plan.indices import PAGE
 from einjit.plan.packed import LINE, MOST_TERMS, Macrokernel, Move
 from einjit.source.writer import Writer
 
+ROWS_AHEAD = 4
+"""How many rows before it is moved a row is prefetched: each begins too far from the last for the
+prefetchers of the CPU to see it coming."""
+
 ELEMENT = "X[at + r * to_row + c * to_column] = Y[from_ + r * row + c * column]"
 
 
@@ -17,8 +21,8 @@ def write_macrokernel(kernel: Macrokernel, w: Writer) -> None:
 
     A strip of A stays in the L1 cache while the micropanels of B pass by. Rows along K, the
     next strip's of which are asked for meanwhile, are copied where they would drive each other out
-    of it: a multiple of a page apart. A height that does not divide is split evenly, so that no
-    strip is much lower than the others. B is read in whole vectors; of the last one of a row only
+    of it: a multiple of a page apart. Heights of strips differ by one row at most, so that
+    none is much lower than the others. B is read in whole vectors; of the last one of a row only
     what C has is written.
     """
     row = MOST_TERMS + kernel.lanes
@@ -27,20 +31,20 @@ def write_macrokernel(kernel: Macrokernel, w: Writer) -> None:
             w.line(f"{name.upper()} = pointer({name}, {kernel.dtype})")
         w.line(f"copy = scratch({kernel.rows * row}, {kernel.dtype})", "of a strip of A")
         w.line(f"strips = (m + {kernel.rows - 1}) // {kernel.rows}")
-        w.line("height = (m + strips - 1) // strips")
         size = np.dtype(kernel.dtype).itemsize
         line = LINE // size
         w.line(f"panels = (n + {kernel.wide - 1}) // {kernel.wide}")
         w.line(f"share = (depth + {line} * panels - 1) // ({line} * panels) * {line}")
         w.line("i = 0")
-        with w.block("while i < m:", "IR: a strip of A"):
-            w.line("rows = minimum(height, m - i)")
+        with w.block("for left in range(strips, 0, -1):", "IR: a strip of A"):
+            w.line("rows = (m - i + left - 1) // left")
+            w.line("below = i + rows")
             w.line("strip, at, s_m = A, i * a_m, a_m")
             w.line("asked = depth")
             with w.block(f"if a_k == 1 and a_m % {PAGE // size} == 0 and n > {kernel.wide}:"):
                 _copy_strip(kernel, row, w)
                 w.line(f"strip, at, s_m = copy, 0, {row}")
-            with w.block(f"if a_k == 1 and n > {kernel.wide} and i + 2 * height <= m:"):
+            with w.block(f"if a_k == 1 and n > {kernel.wide} and left > 1:"):
                 w.line("asked = 0")
             w.line("j = 0")
             with w.block("while j < n:", "JR: a micropanel of B"):
@@ -50,7 +54,7 @@ def write_macrokernel(kernel: Macrokernel, w: Writer) -> None:
                 with w.block("else:"):
                     _microkernels(kernel, 1, w)
                 w.line(f"j += {kernel.wide}")
-            w.line("i += height")
+            w.line("i = below")
 
 
 def _copy_strip(kernel: Macrokernel, row: int, w: Writer) -> None:
@@ -73,7 +77,7 @@ def _ask_for_strip(kernel: Macrokernel, w: Writer) -> None:
     line = LINE // np.dtype(kernel.dtype).itemsize
     w.line("limit = minimum(depth, asked + share)")
     with w.block("while asked < limit:"):
-        w.line("ahead = (i + height) * a_m + asked")
+        w.line("ahead = below * a_m + asked")
         with w.block(f"for r in range({kernel.rows}):"):
             w.line("prefetch(A, ahead + r * a_m)")
         w.line(f"asked += {line}")
@@ -104,6 +108,8 @@ def write_move(move: Move, w: Writer) -> None:
             w.line("at = r * to_row")
             w.line("c = 0")
             with w.block(f"while c + {wide} <= columns:"):
+                w.line(f"prefetch(Y, (r + {ROWS_AHEAD}) * row + c)")
+                w.line(f"prefetch(Y, (r + {ROWS_AHEAD}) * row + c + {lanes})")
                 w.line(f"store(load(Y, r * row + c, 2, {lanes}), X, at)")
                 w.line(f"at += {wide} * to_panel")
                 w.line(f"c += {wide}")

@@ -20,12 +20,12 @@ def contract(m, n, depth, a, a_m, a_k, b, b_j, b_k, c, c_m, accumulate):
     C = pointer(c, float64)
     copy = scratch(780, float64)  # of a strip of A
     strips = (m + 2) // 3
-    height = (m + strips - 1) // strips
     panels = (n + 7) // 8
     share = (depth + 8 * panels - 1) // (8 * panels) * 8
     i = 0
-    while i < m:  # IR: a strip of A
-        rows = minimum(height, m - i)
+    for left in range(strips, 0, -1):  # IR: a strip of A
+        rows = (m - i + left - 1) // left
+        below = i + rows
         strip, at, s_m = A, i * a_m, a_m
         asked = depth
         if a_k == 1 and a_m % 512 == 0 and n > 8:
@@ -39,13 +39,13 @@ def contract(m, n, depth, a, a_m, a_k, b, b_j, b_k, c, c_m, accumulate):
                     last = load_first(A, from_row + k, 1, depth - k, 4)
                     store(last, copy, r * 260 + k)
             strip, at, s_m = copy, 0, 260
-        if a_k == 1 and n > 8 and i + 2 * height <= m:
+        if a_k == 1 and n > 8 and left > 1:
             asked = 0
         j = 0
         while j < n:  # JR: a micropanel of B
             limit = minimum(depth, asked + share)
             while asked < limit:
-                ahead = (i + height) * a_m + asked
+                ahead = below * a_m + asked
                 for r in range(3):
                     prefetch(A, ahead + r * a_m)
                 asked += 8
@@ -70,4 +70,4 @@ def contract(m, n, depth, a, a_m, a_k, b, b_j, b_k, c, c_m, accumulate):
                     tile = product(strip, at, s_m, a_k, B, j * b_j, b_k, depth, 1, 1, 1, 4)
                     update(tile, C, i * c_m + j, c_m, n - j, accumulate)
             j += 8
-        i += height
+        i = below

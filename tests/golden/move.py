@@ -9,7 +9,7 @@ from numba.types import uint64
 
 from einjit.kernel.intrinsics import minimum, pointer
 from einjit.kernel.turning import transpose
-from einjit.kernel.vectors import load, load_first, store, store_first
+from einjit.kernel.vectors import load, load_first, prefetch, store, store_first
 
 CODEGEN = 1
 
@@ -26,6 +26,8 @@ def contract(rows, columns, to, to_row, to_column, to_panel, source, row, column
             at = r * to_row
             c = 0
             while c + 8 <= columns:
+                prefetch(Y, (r + 4) * row + c)
+                prefetch(Y, (r + 4) * row + c + 4)
                 store(load(Y, r * row + c, 2, 4), X, at)
                 at += 8 * to_panel
                 c += 8
