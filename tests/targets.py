@@ -12,6 +12,9 @@ from einjit.names import index_name
 from einjit.plan import batched, blocking, dots, nesting, streamed, tiling
 from einjit.registry import registry
 
+MODULES = (target, batched, blocking, dots, nesting, streamed, tiling)
+"""Those that ask for them."""
+
 OVERRUN = 3 * 64
 """Bytes behind the last box that vectors of a short row's end are read from."""
 
@@ -43,7 +46,7 @@ def blocked_for(
             patch.setattr(blocking, "TALL", 0)
         for name, value in facts.items():
             if value is not None:
-                for module in (target, batched, blocking, dots, nesting, streamed, tiling):
+                for module in MODULES:
                     if hasattr(module, name):
                         patch.setattr(module, name, lambda value=value: value)
         registry.forget_calls()

@@ -13,7 +13,7 @@ import einjit
 from einjit.equation.operands import Layout, as_plain, packed
 from einjit.equation.parser import parse
 from einjit.kernel.layout import MOST_POINTERS
-from einjit.plan.dots import FEW, TURNED
+from einjit.plan.dots import FEW, FEW_WIDE, TURNED
 from einjit.plan.indices import Loops, arrange, inner_cost, simplify
 from einjit.plan.lowering import (
     LONG_BATCH,
@@ -365,7 +365,7 @@ def table():
         ("split", plan_of("i->", (long,))),
         ("split", plan_of("ij->i", (few, long))),
         ("split", plan_of("ji->i", (long, few))),
-        ("split", plan_of("ij,jk->ik", (3, long), (long, 3))),
+        ("split", plan_of("ij,jk->ik", (3, long), (long, 3), dtype="float16")),
         # M, N and K are long enough, and so is their product; of a type that vectors multiply.
         ("packed", plan_of("ij,jk->ik", (side, k), (k, enough))),
         ("packed", plan_of("ij,jk->ik", (enough, k), (k, side))),
@@ -375,10 +375,15 @@ def table():
         ("nest", plan_of("ij,jk->ik", (enough, 20), (20, side - 1))),
         ("nest", plan_of("ij,jk->ik", (30, k - 1), (k - 1, 30))),
         # A few rows with many, the contracted loop side by side in both.
-        ("dots", plan_of("ij,kj->ik", (FEW, 200), (50, 200))),
+        ("dots", plan_of("ij,kj->ik", (FEW_WIDE, 200), (50, 200))),
+        ("dots", plan_of("ij,kj->ik", (FEW, 200), (50, 200), dtype="float32")),
+        ("dots", plan_of("ij,kj->ik", (FEW, 200), (last_cache() // 3000, 200))),
+        ("packed", plan_of("ij,kj->ik", (FEW_WIDE + 1, 200), (50, 200))),
+        ("packed", plan_of("ij,kj->ik", (FEW + 1, 200), (50, 200), dtype="float32")),
         ("dots", plan_of("btkgd,bskd->bkgts", (2, 1, 3, 4, 64), (2, 50, 3, 64), dtype="int32")),
-        ("packed", plan_of("ij,kj->ik", (FEW + 1, 200), (50, 200))),
         ("packed", plan_of("ij,jk->ik", (FEW, 200), (200, 50))),
+        ("packed", plan_of("ij,jk->ik", (2, 64), (64, 50))),
+        ("nest", plan_of("ij,jk->ik", (2, 63), (63, 50))),
         ("packed", plan_of("ij,kj->ik", (FEW, 20), (50, 20))),
         ("packed", plan_of("ij,kj->ik", (FEW, 200), (50, 200), dtype="complex64")),
         ("nest", plan_of("ij,j->i", (50, 200), (200,))),
@@ -407,7 +412,10 @@ def table():
         ("packed", plan_of("bij,bjk->bik", (99, 33, 32), (99, 32, 32))),
         ("packed", plan_of("bij,bkj->bik", (99, 16, 16), (99, 16, 16))),
         ("packed", plan_of("ijb,jkb->ikb", (9, 9, 99), (9, 9, 99))),
-        ("nest", plan_of("bij,bjk->bik", (99, 3, 257), (99, 257, 9))),
+        ("packed", plan_of("bij,bjk->bik", (99, 3, 257), (99, 257, 9))),
+        ("nest", plan_of("bij,bkj->bik", (99, 3, 257), (99, 9, 257), dtype="complex64")),
+        ("packed", plan_of("bij,bkj->bik", (99, 3, 257), (99, 16, 257), dtype="complex64")),
+        ("nest", plan_of("bij,bjk->bik", (99, 3, 60), (99, 60, 9), dtype="float16")),
         ("unrolled", plan_of("bij,bjk->bik", (99, 4, 4), (99, 4, 4), dtype="float32")),
         # Rows of a batch's products lie apart, and their sums are tiny.
         ("unrolled", plan_of("abc,bec->abe", (50, 8, 3), (8, 20, 3))),
@@ -433,6 +441,16 @@ def table():
         ("nest", plan_of(",ij,jk->ik", (), (30, 30), (30, 30), optimize=False)),
     ]:
         yield name, reasons[name], plan.steps[0].lowered
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32", "complex64", "int8"])
+def test_two_rules_that_turn_an_operand_do_not_take_turns(dtype):
+    """One wants a small matrix with its rows side by side, the other with its columns."""
+    for m, n, k in product((5, 8, 600, 2000), (5, 8, 12), (20, 100, 256, 400)):
+        for one, two, result in product(("ij", "ji"), ("jk", "kj"), ("ik", "ki")):
+            extents = {"i": m, "j": k, "k": n}
+            shapes = (tuple(extents[i] for i in term) for term in (one, two))
+            assert len(plan_of(f"{one},{two}->{result}", *shapes, dtype=dtype).steps) <= 2
 
 
 def test_the_smaller_of_a_few_rows_with_many_is_turned_first():

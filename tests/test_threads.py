@@ -64,6 +64,7 @@ EQUATIONS = [
     ("ijk->ik", operand(60, 90, 100)),
     ("ij,i->j", operand(200, 4500), operand(200)),
     ("ij,i->j", operand(40, 70_000), operand(40)),
+    ("ij,jk->ik", operand(3, 80, dtype="f2"), operand(80, 60_000, dtype="f2")),
     ("ij,jk->ik", operand(3, 80), operand(80, 60_000)),
     ("ijk,jk->ij", operand(9, 40, 3000), operand(40, 3000)),
     ("ij,i->j", operand(200, 4500, dtype="i8"), operand(200, dtype="i8")),

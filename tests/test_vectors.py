@@ -30,7 +30,7 @@ PRODUCTS = tuple((cached, *tile) for cached in (0, 1) for tile in TILES)
 
 ROOMS = ("vectors", "turning", "streams")
 
-WORDS = "abcdefghij"
+WORDS = "abcdefghijk"
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,7 @@ CALLS = {
     "row_sums": "row_sums(X, Y, (a, b), Z, (c, d), e, f, g, {lanes})",
     **{
         (cached, rows, v): f"update(product(Y, a, b, c, Z, d, e, f, {rows}, {v}, {cached}, "
-        "{lanes}), X, g, h, i, j)"
+        f"{'k' if cached else 0}, {{lanes}}), X, g, h, i, j)"
         for cached, rows, v in PRODUCTS
     },
     "prefetch": "prefetch(Y, a)",
@@ -251,13 +251,14 @@ def test_prefetch_asks_and_never_fails(dtype):
 
 def layouts(lanes, vectors):
     """Words of a product and what is written of it: the places of factors, of vectors, the depth,
-    places of results, elements of the last vector, whether they are added."""
+    places of results, elements of the last vector, whether they are added, how far ahead is asked
+    for."""
     wide = vectors * lanes
     places = ((0, 7, 1, 0, wide), (2, 1, 5, 1, wide + 1), (60, -9, -3, 5 * wide, -wide))
     lasts = sorted({1, lanes // 2, lanes - 1, lanes, lanes + 1} - {0})
     for number, (last, add) in enumerate(product(lasts, (0, 1))):
         depth = (1, 2, 5)[number % 3]
-        yield *places[number % 3], depth, 1, wide + 2, last, add
+        yield *places[number % 3], depth, 1, wide + 2, last, add, (0, 1 << 40)[number % 2]
 
 
 @pytest.mark.parametrize(("dtype", "tile"), list(product(DTYPES, PRODUCTS)))
@@ -392,7 +393,7 @@ SIZES = """
 from numba.types import int64
 from einjit.kernel.intrinsics import minimum, pointer
 from einjit.kernel.memory import parts, place, row_of
-def contract(which, x, y, z, a, b, c, d, e, f, g, h, i, j):
+def contract(which, x, y, z, a, b, c, d, e, f, g, h, i, j, k):
     X = pointer(x, int64)
     X[0] = minimum(a, b)
     X[1] = parts(c, d)
@@ -408,7 +409,7 @@ def test_sizes_and_addresses():
     function = ctypes.CFUNCTYPE(None, *[ctypes.c_ssize_t] * len(Probe.arguments))(kernel.address)
     rng = np.random.default_rng(6)
     for extent, length in product((1, 7, 8, 9, 15, 16, 17, 4096), (1, 3, 8, 4097)):
-        others = rng.integers(-(1 << 28), 1 << 28, 8).tolist()
+        others = rng.integers(-(1 << 28), 1 << 28, 9).tolist()
         words = (*others[:2], extent, length, *others[2:])
         found, expected = np.zeros((2, 5), np.int64)
         function(0, found.ctypes.data, 0, 0, *words)

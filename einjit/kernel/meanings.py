@@ -126,6 +126,7 @@ def product(
     rows: int,
     vectors: int,
     cached: int,
+    ahead: int,
     lanes: int,
 ) -> Any:
     """The sum of `depth` outer products of a column of `one` and a row of `two`."""

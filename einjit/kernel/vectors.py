@@ -82,11 +82,14 @@ def product(
     rows: Any,
     vectors: Any,
     cached: Any,
+    ahead: Any,
     lanes: Any,
 ) -> Any:
     """The sum of `depth` outer products: a tile whose row r is the sum over k of
     `one[at + r * row + k * step]` times the vectors from `two[from_ + k * down]` on. With `cached`
-    the loop is for elements in the L1 cache."""
+    the loop is for elements of `one` in the L1 cache. What lies so many elements `ahead` of the
+    vectors is asked for, unless that is a 0 in the source."""
+    asks = not isinstance(ahead, types.IntegerLiteral)
     tile = Tile(two.dtype, lanes.literal_value, rows.literal_value, vectors.literal_value)
 
     def emit(context: Any, builder: Builder, signature: Any, args: Any) -> Value:
@@ -108,6 +111,9 @@ def product(
         for total in sums:
             total.add_incoming(ir.Constant(tile.vector, None), before)
         loaded = [load_vector(builder, tile, vectors_at, v) for v in range(tile.vectors)]
+        for v in range(tile.vectors if asks else 0):
+            further = builder.gep(vectors_at, [ir.Constant(WORD, v * tile.lanes)])
+            ask_for(builder, builder.gep(further, [args[11]]))
         here = [opaque(builder, f) for f in factors] if cached.literal_value else factors
         made: list[Value] = []
         for r in range(tile.rows):
@@ -139,7 +145,8 @@ def product(
         return result
 
     words = (types.intp,) * 3
-    return tile(one, *words, two, *words[:2], types.intp, rows, vectors, cached, lanes), emit
+    counts = (rows, vectors, cached, types.intp if asks else ahead, lanes)
+    return tile(one, *words, two, *words[:2], types.intp, *counts), emit
 
 
 @intrinsic(prefer_literal=True)

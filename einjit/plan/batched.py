@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from einjit.names import index_name
-from einjit.plan.blocking import Groups
 from einjit.plan.dots import SUMMED
+from einjit.plan.groups import Groups
 from einjit.plan.indices import Loops, bytes_moved, simplify
 from einjit.plan.nest import BLOCK, Nest
 from einjit.plan.nesting import UNROLLED, outermost

@@ -8,10 +8,11 @@ in an eighth; and Octavian's rule that an extent is cut evenly.
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
+from einjit.plan.groups import Groups, unit_loop, wants_swap
 from einjit.plan.indices import PAGE, Loops
 from einjit.plan.packed import LINE, MOST_TERMS, SCRATCH, Macrokernel, Move, Packed
 from einjit.target import caches, cores, last_cache, vector_bytes, vector_registers
@@ -27,10 +28,23 @@ TALL = 256
 """Rows of a box of A that is read where it lies: it takes no room, but tiles are made of boxes."""
 
 FEW_ROWS = 128
-"""Rows of A up to which B is read where it lies in the last cache."""
+"""Rows of A up to which B is read where it lies in the last cache, and"""
+
+FEW_OF_FAR = 64
+"""up to which it is where it comes from memory. Then it is swept in"""
+
+SWEPT_ROWS = 32
+"""rows side by side, a block of K, and"""
+
+SWEPT_WIDTH = 8192
+"""bytes of each, a box of N. Measured: of 256 rows, and of boxes for the caches, memory gives up to
+half as much, and less of 8 rows."""
 
 LONG_SUM = 128
-"""Terms from which one of them may be added by itself."""
+"""Terms from which one of them may be added by itself, and"""
+
+LONG_SUM_OF_FAR = 32
+"""the same where B comes from memory and would have to be packed."""
 
 WORTH_SHARING = 1 << 20
 """Multiplications from which a contraction is cut into tiles for several cores."""
@@ -39,13 +53,15 @@ WORTH_SHARING = 1 << 20
 @dataclass(frozen=True, slots=True)
 class Blocked:
     """A packed contraction with its numbers: `sizes` those of `packed.sizes()`, `order` which of
-    the step's operands is A and which is B."""
+    the step's operands is A and which is B, `most_terms` from how many on a sum is to be cut
+    into spans."""
 
     packed: Packed
     loops: Loops
     sizes: tuple[int, ...]
     tiles: int
     order: tuple[int, ...]
+    most_terms: int | None
 
 
 def macrokernel(dtype: str) -> Macrokernel:
@@ -72,59 +88,18 @@ class Span:
     stride: int
 
 
-@dataclass(frozen=True, slots=True)
-class Groups:
-    """The loops of a step by their role: batch, M, N and K; A and B the first two rows of strides.
-
-    What neither operand varies along, though the result does, is batch too.
-    """
-
-    h: tuple[int, ...]
-    m: tuple[int, ...]
-    n: tuple[int, ...]
-    k: tuple[int, ...]
-
-    @classmethod
-    def of(cls, loops: Loops) -> "Groups":
-        """The groups of a step of two operands."""
-        a, b, c = loops.strides
-        every = range(len(loops.extents))
-        return cls(
-            tuple(i for i in every if c[i] and bool(a[i]) == bool(b[i])),
-            tuple(i for i in every if c[i] and a[i] and not b[i]),
-            tuple(i for i in every if c[i] and b[i] and not a[i]),
-            tuple(i for i in every if not c[i]),
-        )
-
-
 def block(loops: Loops, dtype: str, span: "Span | None" = None) -> Blocked:
     """Block a contraction of two operands, simplified, whose groups M, N and K are not empty.
 
     With a `span` one of its contracted loops is cut.
     """
     order = (0, 1)
-    if _wants_swap(loops, macrokernel(dtype)):
+    if wants_swap(loops, macrokernel(dtype)):
         order = (1, 0)
         loops = Loops(
             loops.indices, loops.extents, (loops.strides[1], loops.strides[0], loops.strides[2])
         )
     return _Blocking(loops, dtype, span).blocked(order)
-
-
-def _wants_swap(loops: Loops, kernel: Macrokernel) -> bool:
-    """Whether the lanes run along the first operand's free indices: where the result has its unit
-    stride, unless that side is too short for vectors."""
-    groups = Groups.of(loops)
-    m, n = (math.prod(loops.extents[i] for i in group) for group in (groups.m, groups.n))
-    unit = _unit(loops.strides[2])
-    if unit in groups.n and n >= kernel.lanes // 2:
-        return False
-    return (unit in groups.m and m >= kernel.lanes // 2) or m > n
-
-
-def _unit(strides: Sequence[int]) -> int | None:
-    """The loop along which an operand has unit stride."""
-    return next((i for i, stride in enumerate(strides) if stride == 1), None)
 
 
 class _Blocking:
@@ -137,7 +112,7 @@ class _Blocking:
         self.wide = self.kernel.wide
         self.loops, self.extents = loops, loops.extents
         self.a, self.b, self.c = loops.strides
-        self.units = tuple(map(_unit, loops.strides))
+        self.units = tuple(map(unit_loop, loops.strides))
         groups = Groups.of(loops)
         self.h = tuple(sorted(groups.h, key=lambda i: -abs(self.c[i])))
         self.m, self.n, self.k = groups.m, groups.n, groups.k
@@ -149,6 +124,9 @@ class _Blocking:
         self.n = self._last(self.n, self._lane_loop(), self.c)
         self.direct = self._is_direct()
         self.s = self.h[-1:] if self.units[2] in self.h else ()
+        self.swept = self._is_swept()
+        if self.swept:
+            self.kernel = replace(self.kernel, far=True)
 
     def _first_of(self, group: tuple[int, ...]) -> tuple[int | None]:
         a, b, _ = self.units
@@ -198,8 +176,8 @@ class _Blocking:
         packed = self._packed()
         box, per_tile, tiles = self._tiles(packed)
         arranged = self.loops.take([*self.h, *self.m, *self.n, *self.k])
-        tiles *= self.span.number if self.span else 1
-        return Blocked(packed, arranged, self._sizes(packed, box, per_tile), tiles, order)
+        sizes = self._sizes(packed, box, per_tile)
+        return Blocked(packed, arranged, sizes, tiles, order, self._most_terms())
 
     def _tiles(self, packed: Packed) -> tuple[dict[int, int], int, int]:
         """The boxes, how many boxes of M are a tile's, and the number of tiles.
@@ -213,12 +191,14 @@ class _Blocking:
         # Rows that would drive each other out of the L1 cache are copied.
         copies_a = packed.pack_a or (self.rows and self.a[self.m[-1]] * self.size % PAGE == 0)
         copy_a = COPY_TIME if copies_a else READ_TIME
-        for parts in (1, 2, 3, 4, 6, 8, 16)[: 1 if busy == 1 else None]:
+        cuts = (1, 2, 4) if self.swept else (1, 2, 3, 4, 6, 8, 16)
+        for parts in cuts[: 1 if busy == 1 else None]:
             box = self._boxes(packed, parts)
             boxes = {i: -(-self.extents[i] // box[i]) for i in box}
             of_m = math.prod(boxes[i] for i in self.m)
-            others = math.prod(boxes.get(i, self.extents[i]) for i in (*self.h, *self.n))
-            whole = math.prod(self.extents[i] / box.get(i, 1) for i in (*self.h, *self.n))
+            spans = self.span.number if self.span else 1
+            others = spans * math.prod(boxes.get(i, self.extents[i]) for i in (*self.h, *self.n))
+            whole = spans * math.prod(self.extents[i] / box.get(i, 1) for i in (*self.h, *self.n))
             several = self.direct or all(boxes[i] == 1 for i in self.k)
             width, height = (math.prod(box[i] for i in group) for group in (self.n, self.m))
             for share in dict.fromkeys(-(-of_m // n) for n in range(1, 4 * busy + 1)):
@@ -237,11 +217,13 @@ class _Blocking:
         """The extent of each loop's box, where that of N is so many times smaller than it could."""
         l1, l2 = caches()
         l2 = min(l2, SCRATCH // 2, 64 * l1)
-        deep = min(MOST_TERMS, 3 * l1 // (4 * self.kernel.rows * self.size))
+        deep = self._depth()
         wide = l2 // (2 * deep * self.size)
         high = l2 // (8 * deep * self.size)
         if packed.direct and packed.rows and not packed.pack_a:
             high = max(high, TALL)
+        if self.swept:
+            wide = SWEPT_WIDTH // self.size
         if not self.direct:
             wide = min(wide, high * 2)
         box = {i: min(self.extents[i], LINE // self.size) for i in self.s}
@@ -257,6 +239,16 @@ class _Blocking:
             longest = max((*self.m, *self.n), key=lambda i: box[i])
             box[longest] = -(-box[longest] // 2)
         return box
+
+    def _depth(self) -> int:
+        """Terms of a block of K."""
+        if self.swept:
+            return SWEPT_ROWS // (1 + self._are_whole_pages())
+        return min(MOST_TERMS, 3 * caches()[0] // (4 * self.kernel.rows * self.size))
+
+    def _most_terms(self) -> int | None:
+        """How many terms a sum may have of blocks so small: as many blocks as others have terms."""
+        return self._depth() * MOST_TERMS if self.swept else None
 
     def _places(self, box: dict[int, int]) -> tuple[int, int, int]:
         """Bytes behind the boxes of A, of B and of C: where the next one begins."""
@@ -314,10 +306,7 @@ class _Blocking:
             a_row = a
         single = len(self.k) == 1 and not self.s
         keeps_a = single and (self.direct or len(self.m) == 1)
-        whole = self.extents[inner_n] % self.kernel.lanes == 0  # else a vector more would be read
-        keeps_b = single and (self.direct or len(self.n) == 1) and self.b[inner_n] == 1
-        keeps_b = keeps_b and (whole or self._is_guardable())
-        pack_b = not (keeps_b and self._leaves_b())
+        pack_b = not (self.swept or (self._keeps_b(LONG_SUM) and self._leaves_b()))
         return Packed(
             batch=len(self.h),
             m=len(self.m),
@@ -328,7 +317,7 @@ class _Blocking:
             rows=self.rows,
             pack_a=not (keeps_a and self._leaves_a()),
             pack_b=pack_b,
-            guarded=not (pack_b or whole),
+            guarded=not (pack_b or self._is_whole()),
             panels=self._has_panels(),
             direct=self.direct,
             boxed=bool(self.s),
@@ -347,10 +336,38 @@ class _Blocking:
         or it is used too little."""
         return self.rows or self._volume(self.n) <= 4 * self.wide
 
-    def _is_guardable(self) -> bool:
+    def _keeps_b(self, long_sum: int) -> bool:
+        """Whether B can be read where it lies, if one term of so many may be added by itself."""
+        if len(self.k) > 1 or self.s or self.b[self.n[-1]] != 1:
+            return False
+        return (self.direct or len(self.n) == 1) and (
+            self._is_whole() or self._is_guardable(long_sum)
+        )
+
+    def _is_whole(self) -> bool:
+        """Whether rows of B are whole vectors, or else one more would be read."""
+        return self.extents[self.n[-1]] % self.kernel.lanes == 0
+
+    def _is_swept(self) -> bool:
+        """Whether B comes from memory and is used by a few rows of A: reading it is all that takes
+        time, and it is read in long rows. Where those are whole pages apart, they drive each other
+        out before a second strip of A uses them."""
+        most = self.kernel.rows if self._are_whole_pages() else FEW_OF_FAR
+        batch = self._volume([i for i in self.h if self.b[i]])
+        far = batch * self._bytes_of_b() > last_cache() // 2
+        return far and self._volume(self.m) <= most and self._keeps_b(LONG_SUM_OF_FAR)
+
+    def _are_whole_pages(self) -> bool:
+        """Whether rows of B are whole pages apart."""
+        return self.b[self.k[-1]] * self.size % PAGE == 0
+
+    def _bytes_of_b(self) -> int:
+        return self._volume(self.k) * self._volume(self.n) * self.size
+
+    def _is_guardable(self, long_sum: int) -> bool:
         """Whether all rows of B but the last can be read in whole vectors: what is behind a row
         begins the next. The last one's part of the sum is added by itself, so sums are long."""
-        last = self.extents[self.k[-1]] >= LONG_SUM
+        last = self.extents[self.k[-1]] >= long_sum
         return last and self.extents[self.n[-1]] >= self.wide and self.b[self.k[-1]] >= self.wide
 
     def _leaves_b(self) -> bool:
@@ -362,7 +379,7 @@ class _Blocking:
         Measured, for rows of 256 B to 16 KB and operands from the L2 cache to memory: packing takes
         2 to 9 percent more where rows are near as said, and 3 to 16 less where they are farther or
         no whole lines; from the last cache 40 more for 16 rows of A, 10 for 60, 3 less for 240."""
-        bytes_ = self._volume(self.k) * self._volume(self.n) * self.size
+        bytes_ = self._bytes_of_b()
         row = abs(self.b[self.k[-1]]) * self.size
         m, l2 = self._volume(self.m), caches()[1]
         near = row % LINE == 0 and row <= (PAGE // 2 if bytes_ <= 2 * l2 else PAGE // 4)

@@ -10,11 +10,14 @@ from einjit.names import index_name
 from einjit.plan.indices import Loops, bytes_moved, simplify
 from einjit.plan.nest import TOGETHER, Nest
 from einjit.plan.task import BYTE_TIME, FMA_TIME, Lowered, Task
-from einjit.target import vector_bytes
+from einjit.target import last_cache, vector_bytes
 
 FEW = 8
 """Rows of the smaller operand up to which turning the larger one round for register tiles costs
-more than it saves. Measured."""
+more than it saves. Measured; and"""
+
+FEW_WIDE = 4
+"""the same of elements of 8 bytes in the caches: half as many of them are to be turned."""
 
 TURNED = 1 << 15
 """Iterations from which a smaller operand that lies along its rows is turned first: a step more."""
@@ -99,7 +102,8 @@ def rows_of(loops: Loops, dtype: str) -> Rows | None:
     if len(inputs) != 2 or len(contracted) != 1:
         return None
     inner = contracted[0]
-    lanes = vector_bytes() // np.dtype(dtype).itemsize
+    size = np.dtype(dtype).itemsize
+    lanes = vector_bytes() // size
     if loops.extents[inner] < LONG_ROW * lanes:
         return None
     own = [
@@ -108,7 +112,9 @@ def rows_of(loops: Loops, dtype: str) -> Rows | None:
     ]
     volumes = [math.prod(loops.extents[i] for i in group) for group in own]
     larger = 0 if volumes[0] >= volumes[1] else 1
-    if not own[0] or not own[1] or volumes[1 - larger] > FEW or inputs[larger][inner] != 1:
+    near = max(bytes_moved(loops, (size,) * 3)) <= last_cache() // 2
+    few = FEW_WIDE if size == 8 and near else FEW
+    if not own[0] or not own[1] or volumes[1 - larger] > few or inputs[larger][inner] != 1:
         return None
 
     def longest(group: Sequence[int]) -> int:

@@ -10,8 +10,9 @@ from dataclasses import dataclass, replace
 
 from einjit.equation.operands import Layout, packed
 from einjit.plan.batched import LONG_BATCH, MULTIPLIED, is_batched, lower_batched
-from einjit.plan.blocking import Groups, Span, block
+from einjit.plan.blocking import Blocked, Span, block
 from einjit.plan.dots import is_dots, lower_dots
+from einjit.plan.groups import Groups
 from einjit.plan.indices import Loops, bytes_moved, simplify
 from einjit.plan.nest import BLOCK
 from einjit.plan.nesting import (
@@ -57,7 +58,17 @@ LONG = 4096
 """Extent of a contracted loop from which it is cut."""
 
 SHORTEST_SIDE = 4
-"""Extent of M and of N from which register tiles pay."""
+"""Extent of M and of N from which register tiles pay; of fewer rows they do"""
+
+SHORTEST_OF_LONG = 2
+"""from so many on, if sums have"""
+
+LONG_ENOUGH = 64
+"""terms at least, and there are"""
+
+OTHER_SIDE = 16
+"""rows on the other side, if sums run along both operands as they lie: those a nest does as fast.
+"""
 
 SHORTEST_SUM = 2
 """Extent of K from which register tiles pay."""
@@ -141,7 +152,10 @@ def _is_product(task: Task) -> bool:
     if _is_scattered(loops, groups) and _is_tiny(task):
         return False
     m, n, k = (math.prod(loops.extents[i] for i in g) for g in (groups.m, groups.n, groups.k))
-    return min(m, n) >= SHORTEST_SIDE and k >= SHORTEST_SUM and m * n * k >= SMALL_PRODUCT
+    along = any(loops.strides[0][i] == 1 == loops.strides[1][i] for i in groups.k)
+    long = k >= LONG_ENOUGH and (max(m, n) >= OTHER_SIDE or not along)
+    shortest = SHORTEST_OF_LONG if long else SHORTEST_SIDE
+    return min(m, n) >= shortest and k >= SHORTEST_SUM and m * n * k >= SMALL_PRODUCT
 
 
 def _is_narrow(loops: Loops, tiling: Tiling, task: Task) -> bool:
@@ -157,14 +171,18 @@ def _is_narrow(loops: Loops, tiling: Tiling, task: Task) -> bool:
 def _as_packed(name: str, reason: str, task: Task) -> list[Lowered]:
     loops = simplify(task.loops)
     long = max(Groups.of(loops).k, key=lambda i: loops.extents[i])
+    extent = loops.extents[long]
     results = math.prod(n for n, s in zip(loops.extents, loops.strides[-1], strict=True) if s)
-    if results > FEW_RESULTS or loops.extents[long] < LONG:
-        return [_packed(name, reason, task, loops, None)]
-    return _packed_spans(name, reason, task, loops, long)
+    if results <= FEW_RESULTS and extent >= LONG:
+        return _packed_spans(name, reason, task, loops, long, SPANS_OF_PRODUCT)
+    blocked = block(loops, task.compute)
+    if blocked.most_terms and extent > blocked.most_terms:
+        number = -(-extent // blocked.most_terms)
+        return _packed_spans(name, reason, task, loops, long, number)
+    return [_packed(name, reason, task, loops, blocked)]
 
 
-def _packed(name: str, reason: str, task: Task, loops: Loops, span: Span | None) -> Lowered:
-    blocked = block(loops, task.compute, span)
+def _packed(name: str, reason: str, task: Task, loops: Loops, blocked: Blocked) -> Lowered:
     lanes = blocked.packed.macrokernel.lanes
     moved = sum(bytes_moved(loops, task.itemsizes))
     time = loops.iterations / lanes * FMA_TIME + moved * BYTE_TIME
@@ -180,14 +198,17 @@ def _packed(name: str, reason: str, task: Task, loops: Loops, span: Span | None)
     )
 
 
-def _packed_spans(name: str, reason: str, task: Task, loops: Loops, cut: int) -> list[Lowered]:
-    """Few results, a long sum: fixed spans of one contracted loop, each with its own result."""
-    length = -(-loops.extents[cut] // SPANS_OF_PRODUCT)
+def _packed_spans(
+    name: str, reason: str, task: Task, loops: Loops, cut: int, number: int
+) -> list[Lowered]:
+    """So many fixed spans of one contracted loop, each with its own result."""
+    length = -(-loops.extents[cut] // number)
     number = -(-loops.extents[cut] // length)
     pieces, fold, strides = _pieces(task, loops, number)
     spanned = Loops(loops.indices, loops.extents, (*loops.strides[:-1], strides))
     span = Span(cut, length, number, pieces.strides[0])
-    first = replace(_packed(name, reason, task, spanned, span), pieces=pieces)
+    blocked = block(spanned, task.compute, span)
+    first = replace(_packed(name, reason, task, spanned, blocked), pieces=pieces)
     return [first, *_as_nest("nest", "adds what the spans gave", fold)]
 
 
@@ -280,6 +301,7 @@ def _pieces(task: Task, loops: Loops, number: int) -> tuple[Layout, Task, tuple[
     """The layout of so many partial results, the task that adds them, and the strides of one along
     the loops."""
     free = [i for i in range(len(loops.extents)) if i not in loops.contracted]
+    free.sort(key=lambda i: -abs(loops.strides[-1][i]))
     shape = (number, *(loops.extents[i] for i in free))
     pieces = Layout(shape, packed(shape, range(len(shape))), task.compute)
     along = dict(zip(free, pieces.strides[1:], strict=True))

@@ -18,12 +18,14 @@ SCRATCH = 4 << 20
 class Macrokernel:
     """The loops round the microkernels of one dtype: a block of A times a block of B.
 
-    A microkernel holds up to `rows` × 2 vectors of `lanes` elements in registers.
+    A microkernel holds up to `rows` × 2 vectors of `lanes` elements in registers. Of a
+    `far` B, which comes from memory, what is read next is asked for.
     """
 
     dtype: str
     lanes: int
     rows: int
+    far: bool = False
 
     kind = "macrokernel"
     arguments = ("m", "n", "depth", "a", "a_m", "a_k", "b", "b_j", "b_k", "c", "c_m", "accumulate")
@@ -42,13 +44,14 @@ class Macrokernel:
         return (self.dtype,) * 3
 
     def __str__(self) -> str:
-        return f"macrokernel {self.rows}×{self.wide}"
+        return f"macrokernel {self.rows}×{self.wide}" + " of a far B" * self.far
 
     def describe(self) -> list[str]:
         """What it computes, a line each."""
         return [
             f"C[i, j] = Σ A[i, k] B[k, j] in {self.dtype}, added to C with `accumulate`",
             f"microkernels of {self.rows} rows × 2 vectors of {self.lanes} lanes, or fewer",
+            *["what is read next of B is asked for"] * self.far,
             "j has unit stride in C, and in B within each micropanel: where that begins, B lies at",
             "j * b_j + k * b_k; the other strides are given in elements",
         ]

@@ -213,8 +213,16 @@ class _Steps:
     def _iterations(self, indices: Iterable[int]) -> int:
         return math.prod(self.extents[i] for i in indices)
 
-    def _contract(self, chosen: list[int], kept: Sequence[int], result: Layout, order: str) -> int:
-        """Append the step, or two where a sum is split; the slot of the result."""
+    def _contract(
+        self,
+        chosen: list[int],
+        kept: Sequence[int],
+        result: Layout,
+        order: str,
+        turns: bool = True,
+    ) -> int:
+        """Append the step, or two where a sum is split; the slot of the result. With `turns` an
+        operand may be copied first with other indices innermost."""
         slots = [self.slots[slot] for slot in chosen]
         row = [0] * len(self.extents)
         for index, stride in zip(kept, result.strides, strict=True):
@@ -234,12 +242,12 @@ class _Steps:
         if not viewable and result.size * np.dtype(result.dtype).itemsize > sys.maxsize:
             raise ShapeError(f"a result of shape {result.shape} is larger than memory can be")
         task = Task(loops, dtypes, self.compute, moves, viewable)
-        turned = (turned_first(task) or columns_first(task)) if self.early else None
+        turned = turned_first(task) or columns_first(task) if self.early and turns else None
         if turned is not None:
             number, inner = turned
             chosen = list(chosen)
             chosen[number] = self._turn(chosen[number], inner)
-            return self._contract(chosen, kept, result, order)
+            return self._contract(chosen, kept, result, order, turns=False)
         for lowered in lower(task):
             if lowered.name == "view":
                 result = view

@@ -13,6 +13,12 @@ ROWS_AHEAD = 4
 """How many rows before it is moved a row is prefetched: each begins too far from the last for the
 prefetchers of the CPU to see it coming."""
 
+ASKED_AHEAD = 512
+"""Bytes ahead in its rows that a far B is asked for, and"""
+
+SHORT_ROW = 2048
+"""bytes of rows so short that instead of what lies ahead the next rows are asked for."""
+
 ELEMENT = "X[at + r * to_row + c * to_column] = Y[from_ + r * row + c * column]"
 
 
@@ -35,6 +41,9 @@ def write_macrokernel(kernel: Macrokernel, w: Writer) -> None:
         line = LINE // size
         w.line(f"panels = (n + {kernel.wide - 1}) // {kernel.wide}")
         w.line(f"share = (depth + {line} * panels - 1) // ({line} * panels) * {line}")
+        if kernel.far:
+            short = f"n < {SHORT_ROW // size}"
+            w.line(f"further = depth * b_k if {short} else {ASKED_AHEAD // size}", "of B")
         w.line("i = 0")
         with w.block("for left in range(strips, 0, -1):", "IR: a strip of A"):
             w.line("rows = (m - i + left - 1) // left")
@@ -85,10 +94,11 @@ def _ask_for_strip(kernel: Macrokernel, w: Writer) -> None:
 
 def _microkernels(kernel: Macrokernel, vectors: int, w: Writer) -> None:
     """A register tile over the whole depth, of as many rows as the strip has."""
+    ahead = "further" if kernel.far else "0"
     for rows in range(kernel.rows, 0, -1):
         test = f"{'if' if rows == kernel.rows else 'elif'} rows == {rows}:"
         with w.block(test if rows > 1 or kernel.rows == 1 else "else:"):
-            shape = f"depth, {rows}, {vectors}, 1, {kernel.lanes}"
+            shape = f"depth, {rows}, {vectors}, 1, {ahead}, {kernel.lanes}"
             w.line(f"tile = product(strip, at, s_m, a_k, B, j * b_j, b_k, {shape})")
             last = "n - j" if vectors == 1 else f"n - j - {kernel.lanes}"
             w.line(f"update(tile, C, i * c_m + j, c_m, {last}, accumulate)")

@@ -1,7 +1,7 @@
 """ac,cb->ab
 
 A: float64, read where it lies
-B: float64, packed in micropanels
+B: float64, read where it lies
 C: float64, written from registers
 a: free, of A (M)
 b: free, of B (N)
@@ -56,8 +56,6 @@ def contract(first, last, operands, sizes):
         boxes_c = parts(stop - start, box_c)
         C_part = place(C, 8, (rest, C_span))
         e_b = minimum(box_b, n_b - b0)
-        flat_b = 1
-        b_k = 8  # micropanels
         block = 0
         for block_c in range(boxes_c):  # PC: blocks of K
             c0 = start + block_c * box_c
@@ -65,28 +63,50 @@ def contract(first, last, operands, sizes):
             flat_c = 1
             depth = flat_c * e_c
             block += 1
-            at_b = place(B, 8, (c0, B_c, b0, B_b))
-            call9(move, (e_c, e_b, b_box, flat_c * b_k, flat_b, depth, at_b, B_c, B_b))
+            above = depth
+            if c0 + depth == n_c:  # B may end behind this row
+                above = depth - 1
             for m_box in range(m_first, m_last):  # IC: boxes of M
                 a0 = m_box * box_a
                 e_a = minimum(box_a, n_a - a0)
                 at_c = place(C_part, 8, (a0, C_a, b0, C_b))
                 at_a = place(A, 8, (a0, A_a, c0, A_c))
-                call12(
-                    macrokernel,
-                    (
-                        e_a,
-                        e_b,
-                        depth,
-                        at_a,
-                        A_a,
-                        A_c,
-                        b_box,
-                        depth,
-                        b_k,
-                        at_c,
-                        C_a,
-                        block - 1,
-                    ),
-                )
+                at_b = place(B, 8, (c0, B_c, b0, B_b))
+                if above > 0:
+                    call12(
+                        macrokernel,
+                        (
+                            e_a,
+                            e_b,
+                            above,
+                            at_a,
+                            A_a,
+                            A_c,
+                            at_b,
+                            1,
+                            B_c,
+                            at_c,
+                            C_a,
+                            block - 1,
+                        ),
+                    )
+                if above < depth:
+                    call9(move, (1, e_b, b_box, e_b, 1, 1, place(at_b, 8, (above, B_c)), e_b, 1))
+                    call12(
+                        macrokernel,
+                        (
+                            e_a,
+                            e_b,
+                            1,
+                            place(at_a, 8, (above, A_c)),
+                            A_a,
+                            A_c,
+                            b_box,
+                            1,
+                            e_b,
+                            at_c,
+                            C_a,
+                            block - 1 + above,
+                        ),
+                    )
     give(arena)

@@ -1,24 +1,24 @@
 """ac,bc->ab
 
-A[a, c]: complex128
-B[b, c]: complex128
-C[a, b]: complex128, summed in complex128
+A[a, c]: float16
+B[b, c]: float16
+C[a, b]: float16, summed in float32
 a: free, runs in parallel
 b: free
 c: contracted, innermost, unit stride in A, B
 """
 
-from numba.types import complex128
+from numba.types import float32, uint16
 
-from einjit.kernel.intrinsics import minimum, restrict, times
+from einjit.kernel.intrinsics import minimum, narrow, restrict, widen
 
 CODEGEN = 1
 
 
 def contract(first, last, operands, sizes):
-    A = restrict(operands[0], complex128)
-    B = restrict(operands[1], complex128)
-    C = restrict(operands[2], complex128)
+    A = restrict(operands[0], uint16)
+    B = restrict(operands[1], uint16)
+    C = restrict(operands[2], uint16)
     # extents n_a; strides A_a in elements, where they are not 1
     n_b = sizes[0]
     n_c = sizes[1]
@@ -28,18 +28,19 @@ def contract(first, last, operands, sizes):
     C_b = sizes[5]
     for a in range(first, last):  # free, parallel: a tile each
         for b in range(n_b):  # free
-            total = complex128(0)
-            part = complex128(0)
+            total = float32(0)
+            part = float32(0)
             terms = 0
             for block in range(0, n_c, 256):  # of terms
                 end = minimum(n_c, block + 256)
-                run = complex128(0)
+                run = float32(0)
                 for c in range(block, end):  # contracted, innermost
-                    run = run + times(A[a * A_a + c], B[b * B_b + c])
+                    product = widen(A[a * A_a + c])
+                    run = run + product * widen(B[b * B_b + c])
                 part = part + run
                 terms += end - block
                 if terms >= 256:
                     total = total + part
-                    part = complex128(0)
+                    part = float32(0)
                     terms = 0
-            C[a * C_a + b * C_b] = total + part
+            C[a * C_a + b * C_b] = narrow(total + part)

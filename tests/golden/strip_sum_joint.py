@@ -1,8 +1,8 @@
 """abcdefgh,bcdefghi->ai
 
-A[a, b, c, d, e, f, g, h]: float64
-B[b, c, d, e, f, g, h, i]: float64
-C[a, i]: float64, summed in float64
+A[a, b, c, d, e, f, g, h]: float16
+B[b, c, d, e, f, g, h, i]: float16
+C[a, i]: float16, summed in float32
 a: free, runs in parallel
 b: contracted
 c: contracted
@@ -14,17 +14,17 @@ h: contracted
 i: free, innermost, unit stride in B, C
 """
 
-from numba.types import float64
+from numba.types import float32, uint16
 
-from einjit.kernel.intrinsics import minimum, restrict, scratch
+from einjit.kernel.intrinsics import minimum, narrow, restrict, scratch, widen
 
 CODEGEN = 1
 
 
 def contract(first, last, operands, sizes):
-    A = restrict(operands[0], float64)
-    B = restrict(operands[1], float64)
-    C = restrict(operands[2], float64)
+    A = restrict(operands[0], uint16)
+    B = restrict(operands[1], uint16)
+    C = restrict(operands[2], uint16)
     # extents n_a; strides A_a in elements, where they are not 1
     n_b = sizes[0]
     n_c = sizes[1]
@@ -50,12 +50,12 @@ def contract(first, last, operands, sizes):
     B_g = sizes[21]
     B_h = sizes[22]
     C_a = sizes[23]
-    total = scratch(4096, float64)  # sums of a strip, in the cache
+    total = scratch(8192, float32)  # sums of a strip, in the cache
     for a in range(first, last):  # free, parallel: a tile each
-        for low in range(0, n_i, 4096):  # strips of i
-            high = minimum(n_i, low + 4096)
+        for low in range(0, n_i, 8192):  # strips of i
+            high = minimum(n_i, low + 8192)
             for i in range(high - low):
-                total[i] = float64(0)
+                total[i] = float32(0)
             for joint in range(n_b * n_c):  # contracted, jointly
                 c = joint % n_c
                 b = joint // n_c
@@ -66,12 +66,12 @@ def contract(first, last, operands, sizes):
                                 for h in range(n_h):  # contracted
                                     at_A = a * A_a + b * A_b + c * A_c + d * A_d
                                     at_A = at_A + e * A_e + f * A_f + g * A_g
-                                    hoisted_1 = A[at_A + h * A_h]
+                                    hoisted_1 = widen(A[at_A + h * A_h])
                                     for i in range(low, high):  # free, innermost
                                         run = total[i - low]
                                         at_B = b * B_b + c * B_c + d * B_d + e * B_e
                                         at_B = at_B + f * B_f + g * B_g + h * B_h
-                                        run = run + hoisted_1 * B[at_B + i]
+                                        run = run + hoisted_1 * widen(B[at_B + i])
                                         total[i - low] = run
             for i in range(low, high):
-                C[a * C_a + i] = total[i - low]
+                C[a * C_a + i] = narrow(total[i - low])

@@ -1,0 +1,111 @@
+"""Packed contractions of a few rows with an operand that comes from memory: it is swept."""
+
+from itertools import product
+
+import numpy as np
+import pytest
+import reference
+from packing import check, integers, plan_of, poison, real
+from strategies import MULTIPLIED
+from targets import blocked_for
+
+import einjit
+from einjit.plan import lowering
+from einjit.plan.blocking import SWEPT_ROWS, macrokernel
+from einjit.plan.packed import MOST_TERMS
+
+FAR = {"last_cache": 512}
+"""Whatever has more than half as many bytes is not in it."""
+
+
+def swept(subscripts, *operands):
+    """The lowered step, of which an operand is read as one that is far away is."""
+    lowered = plan_of(subscripts, *operands).steps[0].lowered
+    assert lowered.name == "packed"
+    assert lowered.nest.macrokernel.far
+    assert not lowered.nest.pack_b
+    return lowered
+
+
+@pytest.mark.parametrize("dtype", MULTIPLIED)
+def test_every_extent_around_tiles_and_blocks(dtype):
+    """Rows of one strip and more, whole vectors and others, one block of K and more."""
+    kernel = macrokernel(dtype)
+    heights = (3, kernel.rows, kernel.rows + 1, 2 * kernel.rows + 3)
+    widths = (kernel.wide, 3 * kernel.wide, 3 * kernel.wide + 1, 4 * kernel.wide - 1)
+    depths = (128, 129, 128 + SWEPT_ROWS - 1, 129 + SWEPT_ROWS)
+    a = integers((heights[-1], depths[-1]), dtype, 1)
+    b = integers((depths[-1], widths[-1]), dtype)
+    with blocked_for(**FAR):
+        for m, n, k in product(heights, widths, depths):
+            one, two = a[:m, :k], np.ascontiguousarray(b[:k, :n])
+            swept("ij,jk->ik", one, two)
+            check("ij,jk->ik", one, two, expected=one @ two)
+
+
+@pytest.mark.parametrize("subscripts", ["ji,jk->ik", "ji,kj->ik", "ji,jk->ki", "ji,kj->ki"])
+@pytest.mark.parametrize("few", [3, 4, 7, 12])
+def test_lanes_run_along_the_long_rows_wherever_the_result_has_its_own(subscripts, few):
+    a = integers((140, 333), "float64", 1)
+    b = integers((140, few) if "jk" in subscripts else (few, 140), "float64")
+    with blocked_for(**FAR):
+        assert swept(subscripts, a, b).order == (1, 0)
+        check(subscripts, a, b)
+
+
+@pytest.mark.parametrize("extra", [0, 1])
+def test_rows_whole_pages_apart_are_swept_by_one_strip_alone(extra):
+    """In half as many rows at a time."""
+    most = macrokernel("float64").rows
+    b = integers((140, 4096), "float64")[:, : 512 if extra else 4096]
+    with blocked_for(**FAR):
+        for m in (most, most + 1):
+            a = integers((m, 140), "float64", 1)
+            lowered = plan_of("ij,jk->ik", a, b).steps[0].lowered
+            assert lowered.nest.macrokernel.far == (m == most)
+            sizes = dict(zip(lowered.nest.sizes(), lowered.sizes, strict=True))
+            assert (sizes["box_c"] <= SWEPT_ROWS // 2) == (m == most)
+            check("ij,jk->ik", a, b, expected=a @ b)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64", "complex64"])
+def test_a_sum_of_many_blocks_keeps_the_bound(dtype, monkeypatch):
+    """Blocks are added one after the other: of more than MOST_TERMS a sum is cut into spans."""
+    monkeypatch.setattr(lowering, "FEW_RESULTS", 0)
+    most = SWEPT_ROWS * MOST_TERMS
+    with blocked_for(**FAR):
+        for k, steps in ((most, 1), (most + 1, 2), (3 * most, 2)):
+            for fill in (real, lambda shape, dtype, seed: np.full(shape, 0.07, dtype)):
+                a, b = fill((4, k), dtype, 1), fill((k, 2 * macrokernel(dtype).wide), dtype, 2)
+                assert len(plan_of("ij,jk->ik", a, b).steps) == steps
+                swept("ij,jk->ik", a, b)
+                found = einjit.einsum("ij,jk->ik", a, b)
+                expected = reference.einsum("ij,jk->ik", a, b)
+                assert (abs(found - expected) <= reference.error_bound("ij,jk->ik", a, b)).all()
+
+
+@pytest.mark.parametrize("dtype", ["float32", "complex128"])
+def test_the_bits_are_the_same_however_it_is_cut_and_run(dtype):
+    a, b = real((5, 700), dtype, 1), real((700, 3000), dtype, 2)
+    results, sizes = set(), set()
+    for cores in (1, 2, 16):
+        with blocked_for(cores=cores, **FAR):
+            sizes.add(swept("ij,jk->ik", a, b).sizes)
+            for n in {1, einjit.get_num_threads()}:
+                with einjit.threads(n):
+                    poison(1 << 20)
+                    results.add(einjit.einsum("ij,jk->ik", a, b).tobytes())
+    assert len(sizes) > 1
+    assert len(results) == 1
+
+
+def test_not_a_number_stays_where_it_is():
+    """Of A it shows in a row, of B in a column."""
+    a, b = np.ones((4, 200)), np.ones((200, 333))
+    a[2, 77], b[150, 332] = np.nan, np.inf
+    with blocked_for(**FAR):
+        swept("ij,jk->ik", a, b)
+        found = einjit.einsum("ij,jk->ik", a, b)
+    expected = np.full((4, 333), 200.0)
+    expected[:, 332], expected[2] = np.inf, np.nan
+    np.testing.assert_array_equal(found, expected)
