@@ -378,6 +378,8 @@ def table():
         ("dots", plan_of("ij,kj->ik", (FEW_WIDE, 200), (50, 200))),
         ("dots", plan_of("ij,kj->ik", (FEW, 200), (50, 200), dtype="float32")),
         ("dots", plan_of("ij,kj->ik", (FEW, 200), (last_cache() // 3000, 200))),
+        ("dots", plan_of("ij,j->i", (last_cache() // 2000, 1024), (1024,))),
+        ("nest", plan_of("ij,j->i", (last_cache() // 50_000, 1024), (1024,))),
         ("packed", plan_of("ij,kj->ik", (FEW_WIDE + 1, 200), (50, 200))),
         ("packed", plan_of("ij,kj->ik", (FEW + 1, 200), (50, 200), dtype="float32")),
         ("dots", plan_of("btkgd,bskd->bkgts", (2, 1, 3, 4, 64), (2, 50, 3, 64), dtype="int32")),

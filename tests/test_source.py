@@ -104,10 +104,11 @@ GOLDEN = {
     # Rows taken together.
     "strip_sum_together": case("ij,i->j", (9, 4200), (9,)),
     "strip_sum_together_blocks": case("ij,i->j", (600, 4100), (600,)),
-    "register_sum_together": case("ij,j->i", (67, 4100), (4100,)),
+    "register_sum_together": case("ij,j,->i", (67, 4100), (4100,), ()),
     "register_sum_together_exact": case("ij,j,i->i", (66, 8200), (8200,), (66,), dtypes="int32"),
     # A few rows with many.
     "dots": case("ij,kj->ik", (3, 300), (41, 300), dtypes="float32"),
+    "dots_of_one": case("ij,j->i", (30, 1100), (1100,)),
     "dots_blocks": case("ij,kj->ki", (9, 2200), (2, 2200)),
     "dots_exact": case("btkgd,bskd->bkgts", (2, 1, 3, 5, 70), (2, 9, 3, 70), dtypes="int16"),
     # Tiles in the cache.

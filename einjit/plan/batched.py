@@ -8,7 +8,7 @@ import numpy as np
 
 from einjit.names import index_name
 from einjit.plan.dots import SUMMED
-from einjit.plan.groups import Groups
+from einjit.plan.groups import Groups, with_a_row
 from einjit.plan.indices import Loops, bytes_moved, simplify
 from einjit.plan.nest import BLOCK, Nest
 from einjit.plan.nesting import UNROLLED, outermost
@@ -161,7 +161,7 @@ def _roles(task: Task) -> tuple[Loops, _Roles | None]:
     if column in m:
         place, m, n = (1, 0), n, m
     if not m:
-        loops, m = _with_a_row(loops, place[0]), (len(loops.extents),)
+        loops, m = with_a_row(loops, place[0]), (len(loops.extents),)
     extents, result = loops.extents, loops.strides[-1]
 
     def volume(group: Sequence[int]) -> int:
@@ -228,12 +228,6 @@ def _fills_vectors(columns: int, rows: int, matrix: int, task: Task) -> bool:
 
 def _is_complex(task: Task) -> bool:
     return np.dtype(task.compute).kind == "c"
-
-
-def _with_a_row(loops: Loops, operand: int) -> Loops:
-    """The loops, and one of a single iteration: vectors are matrices of one row."""
-    strides = tuple((*row, int(k in (operand, 2))) for k, row in enumerate(loops.strides))
-    return Loops((*loops.indices, ()), (*loops.extents, 1), strides)
 
 
 def _boxed(loops: Loops, before: int, height: int) -> Loops:

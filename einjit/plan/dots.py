@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from einjit.names import index_name
+from einjit.plan.groups import Groups, with_a_row
 from einjit.plan.indices import Loops, bytes_moved, simplify
 from einjit.plan.nest import TOGETHER, Nest
 from einjit.plan.task import BYTE_TIME, FMA_TIME, Lowered, Task
@@ -28,6 +29,9 @@ TURNED_SHARE = 4
 LONG_ROW = 4
 """Vectors of a row from which summing it in vectors pays."""
 
+LONG_FAR_ROW = 4096
+"""Bytes of rows that come from memory from which their sums with a vector are read so. Measured."""
+
 SUMMED = (
     *("float32", "float64"),
     *("int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64"),
@@ -37,7 +41,7 @@ SUMMED = (
 
 @dataclass(frozen=True, slots=True)
 class Dots(Nest):
-    """Sums along the innermost loop, TOGETHER × TOGETHER of them at a time: each load serves
+    """Sums along the innermost loop, TOGETHER × `others` of them at a time: each load serves
     several.
 
     Free loops come first, those along which A has large strides outside; A is the larger operand.
@@ -47,6 +51,7 @@ class Dots(Nest):
 
     down: int = 0
     beside: int = 0
+    others: int = TOGETHER
     lanes: int = 1
 
     @property
@@ -66,9 +71,9 @@ class Dots(Nest):
             for name, indices, dtype in zip(self.operands, self.terms, self.dtypes, strict=True)
         ]
         lines[-1] += f", summed in {self.compute}"
-        together = {self.down, self.beside}
+        together = {self.down: TOGETHER, self.beside: self.others}
         lines += [
-            f"{index_name(i)}: free" + f", {TOGETHER} at a time" * (i in together)
+            f"{index_name(i)}: free" + (f", {together[i]} at a time" if i in together else "")
             for i in range(self.inner)
         ]
         return [*lines, f"{index_name(self.inner)}: contracted, innermost, unit stride in A, B"]
@@ -112,8 +117,7 @@ def rows_of(loops: Loops, dtype: str) -> Rows | None:
     ]
     volumes = [math.prod(loops.extents[i] for i in group) for group in own]
     larger = 0 if volumes[0] >= volumes[1] else 1
-    near = max(bytes_moved(loops, (size,) * 3)) <= last_cache() // 2
-    few = FEW_WIDE if size == 8 and near else FEW
+    few = FEW if size < 8 or _is_far(loops, size) else FEW_WIDE
     if not own[0] or not own[1] or volumes[1 - larger] > few or inputs[larger][inner] != 1:
         return None
 
@@ -151,10 +155,21 @@ def turned_first(task: Task) -> tuple[int, tuple[int, ...]] | None:
 
 
 def _rows(task: Task) -> tuple[Loops, Rows | None]:
-    """The loops of a task, simplified, and its rows, of types that are summed."""
+    """The loops of a task, simplified, and its rows, of types that are summed. A vector that meets
+    a matrix of long rows from memory is one row."""
     loops = simplify(task.loops)
-    summed = set(task.dtypes) == {task.compute} and task.compute in SUMMED
-    return loops, rows_of(loops, task.compute) if summed else None
+    if set(task.dtypes) != {task.compute} or task.compute not in SUMMED or len(task.dtypes) != 3:
+        return loops, None
+    groups, size = Groups.of(loops), task.itemsizes[0]
+    long = math.prod(loops.extents[i] for i in groups.k) * size >= LONG_FAR_ROW
+    if long and bool(groups.m) != bool(groups.n) and _is_far(loops, size):
+        loops = with_a_row(loops, int(not groups.n))
+    return loops, rows_of(loops, task.compute)
+
+
+def _is_far(loops: Loops, size: int) -> bool:
+    """Whether an operand comes from memory."""
+    return max(bytes_moved(loops, (size,) * len(loops.strides))) > last_cache() // 2
 
 
 def lower_dots(name: str, reason: str, task: Task) -> Lowered:
@@ -173,6 +188,7 @@ def lower_dots(name: str, reason: str, task: Task) -> Lowered:
         loops=n,
         down=order.index(rows.down),
         beside=order.index(rows.beside),
+        others=min(TOGETHER, 1 << (loops.extents[order.index(rows.beside)] - 1).bit_length()),
         lanes=vector_bytes() // task.itemsizes[0],
     )
     sizes = tuple(

@@ -52,3 +52,9 @@ def wants_swap(loops: Loops, kernel: Macrokernel) -> bool:
     if unit in groups.n and n >= kernel.lanes // 2:
         return False
     return (unit in groups.m and m >= kernel.lanes // 2) or m > n
+
+
+def with_a_row(loops: Loops, operand: int) -> Loops:
+    """The loops, and one of a single iteration: vectors are matrices of one row."""
+    strides = tuple((*row, int(k in (operand, 2))) for k, row in enumerate(loops.strides))
+    return Loops((*loops.indices, ()), (*loops.extents, 1), strides)

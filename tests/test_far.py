@@ -1,4 +1,5 @@
-"""Packed contractions of a few rows with an operand that comes from memory: it is swept."""
+"""Contractions with an operand that comes from memory: with a few rows it is swept, with a vector
+its rows are summed side by side."""
 
 from itertools import product
 
@@ -12,6 +13,7 @@ from targets import blocked_for
 import einjit
 from einjit.plan import lowering
 from einjit.plan.blocking import SWEPT_ROWS, macrokernel
+from einjit.plan.dots import SUMMED
 from einjit.plan.packed import MOST_TERMS
 
 FAR = {"last_cache": 512}
@@ -97,6 +99,28 @@ def test_the_bits_are_the_same_however_it_is_cut_and_run(dtype):
                     results.add(einjit.einsum("ij,jk->ik", a, b).tobytes())
     assert len(sizes) > 1
     assert len(results) == 1
+
+
+@pytest.mark.parametrize("dtype", [*SUMMED])
+def test_rows_times_a_vector(dtype):
+    """Rows in fours and others, whole vectors and others, one block of terms and more."""
+    size = np.dtype(dtype).itemsize
+    for m, n in product((1, 3, 4, 9, 30), (4096 // size, 4097 // size + 3, 5 * 16384 // size + 1)):
+        a, b = integers((m, n), dtype, 1), integers(n, dtype)
+        with blocked_for(**FAR):
+            if m > 1:
+                assert plan_of("ij,j->i", a, b).steps[0].lowered.name == "dots"
+            check("ij,j->i", a, b, expected=(a * b).sum(1, dtype=dtype))
+            check("ij,kj->k", b[None], a, expected=(a * b).sum(1, dtype=dtype))
+            check("hij,hj->ih", np.stack([a, a]), np.stack([b, b]))
+
+
+def test_random_rows_times_a_vector_keep_the_bound():
+    a, b = real((7, 9000), "float32", 1), real(9000, "float32", 2)
+    with blocked_for(**FAR):
+        found = einjit.einsum("ij,j->i", a, b)
+    expected = reference.einsum("ij,j->i", a, b)
+    assert (abs(found - expected) <= reference.error_bound("ij,j->i", a, b)).all()
 
 
 def test_not_a_number_stays_where_it_is():
