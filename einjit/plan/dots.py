@@ -29,8 +29,8 @@ TURNED_SHARE = 4
 LONG_ROW = 4
 """Vectors of a row from which summing it in vectors pays."""
 
-LONG_FAR_ROW = 4096
-"""Bytes of rows that come from memory from which their sums with a vector are read so. Measured."""
+FAR_ROWS = 4 << 10, 128 << 10
+"""Bytes of rows from memory that are summed with a vector, at least and at most. Measured."""
 
 SUMMED = (
     *("float32", "float64"),
@@ -161,8 +161,12 @@ def _rows(task: Task) -> tuple[Loops, Rows | None]:
     if set(task.dtypes) != {task.compute} or task.compute not in SUMMED or len(task.dtypes) != 3:
         return loops, None
     groups, size = Groups.of(loops), task.itemsizes[0]
-    long = math.prod(loops.extents[i] for i in groups.k) * size >= LONG_FAR_ROW
-    if long and bool(groups.m) != bool(groups.n) and _is_far(loops, size):
+    row = math.prod(loops.extents[i] for i in groups.k) * size
+    if (
+        FAR_ROWS[0] <= row <= FAR_ROWS[1]
+        and bool(groups.m) != bool(groups.n)
+        and _is_far(loops, size)
+    ):
         loops = with_a_row(loops, int(not groups.n))
     return loops, rows_of(loops, task.compute)
 

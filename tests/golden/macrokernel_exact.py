@@ -22,10 +22,11 @@ def contract(m, n, depth, a, a_m, a_k, b, b_j, b_k, c, c_m, accumulate):
     strips = (m + 1) // 2
     panels = (n + 15) // 16
     share = (depth + 16 * panels - 1) // (16 * panels) * 16
+    height = (m + strips - 1) // strips
     i = 0
-    for left in range(strips, 0, -1):  # IR: a strip of A
-        rows = (m - i + left - 1) // left
-        below = i + rows
+    while i < m:  # IR: a strip of A
+        rows = minimum(height, m - i)
+        below = i + height
         strip, at, s_m = A, i * a_m, a_m
         asked = depth
         if a_k == 1 and a_m % 1024 == 0 and n > 16:
@@ -39,7 +40,7 @@ def contract(m, n, depth, a, a_m, a_k, b, b_j, b_k, c, c_m, accumulate):
                     last = load_first(A, from_row + k, 1, depth - k, 8)
                     store(last, copy, r * 264 + k)
             strip, at, s_m = copy, 0, 264
-        if a_k == 1 and n > 16 and left > 1:
+        if a_k == 1 and n > 16 and below < m:
             asked = 0
         j = 0
         while j < n:  # JR: a micropanel of B
