@@ -28,23 +28,23 @@ TALL = 256
 """Rows of a box of A that is read where it lies: it takes no room, but tiles are made of boxes."""
 
 FEW_ROWS = 128
-"""Rows of A up to which B is read where it lies in the last cache, and"""
+"""Rows of A up to which B is read where it lies in the last cache."""
 
 FEW_OF_FAR = 64
-"""up to which it is where it comes from memory. Then it is swept in"""
+"""Rows of A up to which B is read where it lies in memory: swept, in blocks of"""
 
 SWEPT_ROWS = 32
-"""rows side by side, a block of K, and"""
+"""rows, as K is cut, of which boxes of N hold"""
 
 SWEPT_WIDTH = 8192
-"""bytes of each, a box of N. Measured: of 256 rows, and of boxes for the caches, memory gives up to
-half as much, and less of 8 rows."""
+"""bytes each. Measured: of 256 rows, and of boxes for the caches, memory gives up to half as much,
+and less of 8 rows."""
 
 LONG_SUM = 128
-"""Terms from which one of them may be added by itself, and"""
+"""Terms from which one of them may be added by itself."""
 
 LONG_SUM_OF_FAR = 32
-"""the same where B comes from memory and would have to be packed."""
+"""The same where B comes from memory and would have to be packed."""
 
 WORTH_SHARING = 1 << 20
 """Multiplications from which a contraction is cut into tiles for several cores."""
@@ -191,6 +191,7 @@ class _Blocking:
         # Rows that would drive each other out of the L1 cache are copied.
         copies_a = packed.pack_a or (self.rows and self.a[self.m[-1]] * self.size % PAGE == 0)
         copy_a = COPY_TIME if copies_a else READ_TIME
+        # What is swept keeps its long rows.
         cuts = (1, 2, 4) if self.swept else (1, 2, 3, 4, 6, 8, 16)
         for parts in cuts[: 1 if busy == 1 else None]:
             box = self._boxes(packed, parts)

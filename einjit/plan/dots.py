@@ -15,10 +15,10 @@ from einjit.target import last_cache, vector_bytes
 
 FEW = 8
 """Rows of the smaller operand up to which turning the larger one round for register tiles costs
-more than it saves. Measured; and"""
+more than it saves. Measured."""
 
 FEW_WIDE = 4
-"""the same of elements of 8 bytes in the caches: half as many of them are to be turned."""
+"""The same of elements of 8 bytes in the caches, of which half as many are to be turned."""
 
 TURNED = 1 << 15
 """Iterations from which a smaller operand that lies along its rows is turned first: a step more."""
@@ -73,7 +73,7 @@ class Dots(Nest):
         lines[-1] += f", summed in {self.compute}"
         together = {self.down: TOGETHER, self.beside: self.others}
         lines += [
-            f"{index_name(i)}: free" + (f", {together[i]} at a time" if i in together else "")
+            f"{index_name(i)}: free" + f", {together.get(i)} at a time" * (together.get(i, 1) > 1)
             for i in range(self.inner)
         ]
         return [*lines, f"{index_name(self.inner)}: contracted, innermost, unit stride in A, B"]
@@ -181,6 +181,7 @@ def lower_dots(name: str, reason: str, task: Task) -> Lowered:
     loops, rows = _rows(task)
     assert rows
     order, place = order_of(loops, rows), (rows.larger, 1 - rows.larger)
+    few = 1 << (loops.extents[rows.beside] - 1).bit_length()  # sums are added in pairs
     loops = loops.take(order)
     strides = [loops.strides[k] for k in (*place, 2)]
     n = len(loops.extents)
@@ -192,7 +193,7 @@ def lower_dots(name: str, reason: str, task: Task) -> Lowered:
         loops=n,
         down=order.index(rows.down),
         beside=order.index(rows.beside),
-        others=min(TOGETHER, 1 << (loops.extents[order.index(rows.beside)] - 1).bit_length()),
+        others=min(TOGETHER, few),
         lanes=vector_bytes() // task.itemsizes[0],
     )
     sizes = tuple(

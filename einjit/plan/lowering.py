@@ -58,17 +58,17 @@ LONG = 4096
 """Extent of a contracted loop from which it is cut."""
 
 SHORTEST_SIDE = 4
-"""Extent of M and of N from which register tiles pay; of fewer rows they do"""
+"""Extent of M and of N from which register tiles pay."""
 
 SHORTEST_OF_LONG = 2
-"""from so many on, if sums have"""
+"""The same of sums of LONG_ENOUGH terms."""
 
 LONG_ENOUGH = 64
-"""terms at least, and there are"""
+"""Terms of a sum for which two or three rows make a register tile."""
 
 OTHER_SIDE = 16
-"""rows on the other side, if sums run along both operands as they lie: those a nest does as fast.
-"""
+"""Extent of the longer side from which they do where sums run along both operands as they lie: of
+fewer a nest is as fast."""
 
 SHORTEST_SUM = 2
 """Extent of K from which register tiles pay."""

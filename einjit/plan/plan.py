@@ -222,7 +222,8 @@ class _Steps:
         turns: bool = True,
     ) -> int:
         """Append the step, or two where a sum is split; the slot of the result. With `turns` an
-        operand may be copied first with other indices innermost."""
+        operand may be copied first with other indices innermost: once, since the rules that say so
+        may want it otherwise again."""
         slots = [self.slots[slot] for slot in chosen]
         row = [0] * len(self.extents)
         for index, stride in zip(kept, result.strides, strict=True):

@@ -33,13 +33,14 @@ class _DotsWriter:
             size, kind = TOGETHER * nest.others, ELEMENTS[nest.compute].compute
             w.line(f"sums = scratch({size}, {kind})", "of rows of A times rows of B")
             for name, count in self.together.items():
-                w.line(f"parts_{name} = parts(n_{name}, {count})")
+                if count > 1:
+                    w.line(f"parts_{name} = parts(n_{name}, {count})")
             with ExitStack() as stack:
                 stack.enter_context(w.block("for tile in range(first, last):", "free, parallel"))
                 self._decode()
                 for i in range(nest.down + 1, nest.inner):
                     name = index_name(i)
-                    if i == nest.beside:
+                    if i == nest.beside and nest.others > 1:
                         loop = w.block(f"for part_{name} in range(parts_{name}):", "free")
                         stack.enter_context(loop)
                         w.line(f"{name} = part_{name} * {nest.others}")
@@ -53,10 +54,10 @@ class _DotsWriter:
         joint = "tile"
         for i in reversed(range(self.nest.down + 1)):
             name = index_name(i)
-            count = self.together.get(name)
-            extent = f"parts_{name}" if count else f"n_{name}"
+            count = self.together.get(name, 1)
+            extent = f"parts_{name}" if count > 1 else f"n_{name}"
             value = joint if i == 0 else f"{joint} % {extent}"
-            self.w.line(f"{name} = {value}" + (f" * {count}" if count else ""))
+            self.w.line(f"{name} = {value}" + f" * {count}" * (count > 1))
             if i:
                 self.w.line(f"rest = {joint} // {extent}")
                 joint = "rest"

@@ -4,7 +4,7 @@ A[a, c]: float64
 B[b, c]: float64
 C[a, b]: float64, summed in float64
 a: free, 4 at a time
-b: free, 1 at a time
+b: free
 c: contracted, innermost, unit stride in A, B
 """
 
@@ -30,11 +30,9 @@ def contract(first, last, operands, sizes):
     C_a = sizes[5]
     C_b = sizes[6]
     sums = scratch(4, float64)  # of rows of A times rows of B
-    parts_b = parts(n_b, 1)
     for tile in range(first, last):  # free, parallel
         a = tile * 4
-        for part_b in range(parts_b):  # free
-            b = part_b * 1
+        for b in range(n_b):  # free
             a_1 = minimum(a + 1, n_a - 1)
             a_2 = minimum(a + 2, n_a - 1)
             a_3 = minimum(a + 3, n_a - 1)
