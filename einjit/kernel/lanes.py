@@ -194,7 +194,7 @@ def joined(builder: Builder, parts: list[Value]) -> Value:
         return parts[0]
     real, imaginary = parts
     lanes = real.type.count
-    turned = _shuffled(builder, imaginary, imaginary, [i ^ 1 for i in range(lanes)])
+    turned = shuffled(builder, imaginary, imaginary, [i ^ 1 for i in range(lanes)])
     signs = ir.Constant(real.type, [-1.0 if i % 2 == 0 else 1.0 for i in range(lanes)])
     return multiply_add(builder, signs, turned, real)
 
@@ -203,10 +203,11 @@ def splat(builder: Builder, value: Value, lanes: int) -> Value:
     """A vector of one value in every lane."""
     vector = ir.Constant(ir.VectorType(value.type, lanes), ir.Undefined)
     vector = builder.insert_element(vector, value, ir.Constant(INDEX, 0))
-    return _shuffled(builder, vector, vector, [0] * lanes)
+    return shuffled(builder, vector, vector, [0] * lanes)
 
 
-def _shuffled(builder: Builder, one: Value, two: Value, lanes: list[int]) -> Value:
+def shuffled(builder: Builder, one: Value, two: Value, lanes: list[int]) -> Value:
+    """The vector of these lanes of two vectors side by side."""
     numbers = ir.Constant(ir.VectorType(INDEX, len(lanes)), lanes)
     return builder.shuffle_vector(one, two, numbers)
 
@@ -238,8 +239,8 @@ def summed(builder: Builder, vectors: list[Value]) -> list[Value]:
         vectors = [
             add(
                 builder,
-                _shuffled(builder, one, two, list(range(0, size, 2))),
-                _shuffled(builder, one, two, list(range(1, size, 2))),
+                shuffled(builder, one, two, list(range(0, size, 2))),
+                shuffled(builder, one, two, list(range(1, size, 2))),
             )
             for one, two in pairs
         ]
@@ -283,7 +284,7 @@ def filled(builder: Builder, parts: list[Value], lanes: int) -> Value:
         return vectors[0]
     real, imaginary = vectors
     by_turns = [i + i % 2 * 2 * lanes for i in range(2 * lanes)]
-    return _shuffled(builder, real, imaginary, by_turns)
+    return shuffled(builder, real, imaginary, by_turns)
 
 
 def multiplied_by(builder: Builder, tile: Tile, one: Value, two: Value) -> Value:
@@ -296,9 +297,9 @@ def multiplied_by(builder: Builder, tile: Tile, one: Value, two: Value) -> Value
         return builder.fadd(builder.fmul(one, two), zero)
     lanes = range(2 * tile.lanes)
     real, imaginary = (
-        _shuffled(builder, two, two, [i // 2 * 2 + part for i in lanes]) for part in (0, 1)
+        shuffled(builder, two, two, [i // 2 * 2 + part for i in lanes]) for part in (0, 1)
     )
-    turned = _shuffled(builder, one, one, [i ^ 1 for i in lanes])
+    turned = shuffled(builder, one, one, [i ^ 1 for i in lanes])
     signs = ir.Constant(one.type, [-1.0 if i % 2 == 0 else 1.0 for i in lanes])
     crossed = builder.fmul(builder.fmul(turned, imaginary), signs)
     return builder.fadd(builder.fadd(builder.fmul(one, real), crossed), zero)
@@ -313,9 +314,9 @@ def transposed(builder: Builder, rows: list[Value], tile: Tile) -> list[Value]:
     lanes = tile.lanes
     piece = min(lanes, max(1, PIECE // (tile.align * tile.parts)))
 
-    def shuffled(one: Value, two: Value, order: list[int]) -> Value:
+    def mixed(one: Value, two: Value, order: list[int]) -> Value:
         parts = range(tile.parts)
-        return _shuffled(
+        return shuffled(
             builder, one, two, [i * tile.parts + part for i in order for part in parts]
         )
 
@@ -341,8 +342,8 @@ def transposed(builder: Builder, rows: list[Value], tile: Tile) -> list[Value]:
         for i, row in enumerate(vectors):
             at = (i, i + stride) if stride else (2 * i, 2 * i + 1)
             for one, two in zip(row[::2], row[1::2], strict=True):
-                made[at[0]].append(shuffled(one, two, low))
-                made[at[1]].append(shuffled(one, two, high))
+                made[at[0]].append(mixed(one, two, low))
+                made[at[1]].append(mixed(one, two, high))
         return made
 
     columns: list[Value] = [None] * lanes

@@ -155,6 +155,34 @@ def row_sums(
         sums[i] = sums[i] + total if accumulate else total
 
 
+def column_sums(sums: Any, one: Memory, at: int, n: int, columns: int, lanes: int) -> None:
+    """The sums of the columns of rows that follow each other."""
+    for j in range(columns):
+        sums[j] += np.sum(_column(one, at + j, n, columns), dtype=one.kind)
+
+
+def column_products(
+    sums: Any,
+    one: Memory,
+    at: int,
+    two: Memory,
+    from_: int,
+    n: int,
+    columns: int,
+    others: int,
+    lanes: int,
+) -> None:
+    """The sums of products of each column of one and each of two, or of those that are alike."""
+    for i, j in itertools.product(range(max(1, others)), range(columns)):
+        a = _column(one, at + j, n, columns)
+        b = _column(two, from_ + (i if others else j), n, others or columns)
+        sums[i * columns + j] += np.sum(a * b, dtype=one.kind)
+
+
+def _column(memory: Memory, at: int, n: int, step: int) -> Any:
+    return np.array([memory[at + i * step] for i in range(n)], memory.kind)
+
+
 def update(tile: Any, place: Memory, at: int, stride: int, last: int, accumulate: int) -> None:
     """Write the rows of a tile, or add them; of the last vectors only `last` elements."""
     for r, row in enumerate(tile.reshape(len(tile), -1)):

@@ -29,8 +29,8 @@ TURNED_SHARE = 4
 LONG_ROW = 4
 """Vectors of a row from which summing it in vectors pays."""
 
-FAR_ROWS = 4 << 10, 128 << 10
-"""Bytes of rows from memory that are summed with a vector, at least and at most. Measured."""
+FAR_ROW = 4 << 10
+"""Bytes of rows from memory from which they are summed with a vector. Measured."""
 
 SUMMED = (
     *("float32", "float64"),
@@ -162,11 +162,7 @@ def _rows(task: Task) -> tuple[Loops, Rows | None]:
         return loops, None
     groups, size = Groups.of(loops), task.itemsizes[0]
     row = math.prod(loops.extents[i] for i in groups.k) * size
-    if (
-        FAR_ROWS[0] <= row <= FAR_ROWS[1]
-        and bool(groups.m) != bool(groups.n)
-        and _is_far(loops, size)
-    ):
+    if row >= FAR_ROW and bool(groups.m) != bool(groups.n) and _is_far(loops, size):
         loops = with_a_row(loops, int(not groups.n))
     return loops, rows_of(loops, task.compute)
 

@@ -8,9 +8,9 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from einjit.equation.operands import Layout, packed
 from einjit.plan.batched import LONG_BATCH, MULTIPLIED, is_batched, lower_batched
 from einjit.plan.blocking import Blocked, Span, block
+from einjit.plan.columns import is_columns, lower_columns
 from einjit.plan.dots import is_dots, lower_dots
 from einjit.plan.groups import Groups
 from einjit.plan.indices import Loops, bytes_moved, simplify
@@ -24,6 +24,7 @@ from einjit.plan.nesting import (
     outermost,
     parallel_loops,
 )
+from einjit.plan.spans import LONG_SUM, SPANS, pieces_of, spans_of
 from einjit.plan.streamed import is_streamed, lower_streamed
 from einjit.plan.task import BYTE_TIME, FMA_TIME, Lowered, Task
 from einjit.plan.tiling import (
@@ -34,16 +35,6 @@ from einjit.plan.tiling import (
     lower_tiled,
     tiling_of,
 )
-
-LONG_SUM = 1 << 18
-"""Iterations from which splitting a sum pays for the second step that adds its pieces."""
-
-SPANS = 64
-"""Pieces that a split sum is cut into at most, and"""
-
-SPAN_TERMS = 64
-"""terms of each result that a piece has at least where there are FEW_TILES of them: the second step
-reads so much less than the first."""
 
 NARROW = 4
 """Elements of a row up to which it is taken apart by LLVM, not transposed as part of a block."""
@@ -204,12 +195,12 @@ def _packed_spans(
     """So many fixed spans of one contracted loop, each with its own result."""
     length = -(-loops.extents[cut] // number)
     number = -(-loops.extents[cut] // length)
-    pieces, fold, strides = _pieces(task, loops, number)
+    pieces, fold, strides = pieces_of(task, loops, number)
     spanned = Loops(loops.indices, loops.extents, (*loops.strides[:-1], strides))
     span = Span(cut, length, number, pieces.strides[0])
     blocked = block(spanned, task.compute, span)
     first = replace(_packed(name, reason, task, spanned, blocked), pieces=pieces)
-    return [first, *_as_nest("nest", "adds what the spans gave", fold)]
+    return [first, *_adding(fold)]
 
 
 def _by_numpy(name: str, reason: str, task: Task) -> list[Lowered]:
@@ -230,6 +221,11 @@ def _interleaved(name: str, reason: str, task: Task, loops: Loops, tiling: Tilin
 
 def _as_dots(name: str, reason: str, task: Task) -> list[Lowered]:
     return [lower_dots(name, reason, task)]
+
+
+def _as_columns(name: str, reason: str, task: Task) -> list[Lowered]:
+    lowered, adding = lower_columns(name, reason, task)
+    return [lowered, *(_adding(adding) if adding else [])]
 
 
 def _as_batched(name: str, reason: str, task: Task) -> list[Lowered]:
@@ -258,6 +254,10 @@ def _as_nest(name: str, reason: str, task: Task) -> list[Lowered]:
     return [lower_nest(name, reason, task.dtypes, task.compute, loops, *tiling)]
 
 
+def _adding(task: Task) -> list[Lowered]:
+    return _as_nest("nest", "adds what the spans gave", task)
+
+
 def _as_unrolled(name: str, reason: str, task: Task) -> list[Lowered]:
     """Long free loops outside, the tiny ones inside, the contracted ones innermost."""
     loops = simplify(task.loops)
@@ -281,11 +281,8 @@ def _as_split(name: str, reason: str, task: Task) -> list[Lowered]:
     cuts = [i for i in loops.contracted if i != inner or extents[i] >= SPANS * BLOCK]
     cuts = cuts or list(loops.contracted)  # rows are kept whole where they can be
     cut = next((i for i in cuts if extents[i] >= SPANS), max(cuts, key=lambda i: extents[i]))
-    terms = math.prod(extents[i] for i in loops.contracted)
-    number = min(SPANS, max(FEW_TILES, terms // SPAN_TERMS))
-    span = -(-loops.extents[cut] // number)
-    spans = -(-loops.extents[cut] // span)
-    pieces, adding, result = _pieces(task, loops, spans)
+    span, spans = spans_of(loops, cut)
+    pieces, adding, result = pieces_of(task, loops, spans)
 
     # The span is one more loop of the result alone, behind the others (Nest.sizes).
     rows = [(*row, 0) for row in loops.strides[:-1]] + [(*result, pieces.strides[0])]
@@ -294,22 +291,7 @@ def _as_split(name: str, reason: str, task: Task) -> list[Lowered]:
     first = lower_nest(name, reason, dtypes, task.compute, spanned, 0, False, cut)
     first = replace(first, tiles=spans, pieces=pieces)
 
-    return [first, *_as_nest("nest", "adds what the spans gave", adding)]
-
-
-def _pieces(task: Task, loops: Loops, number: int) -> tuple[Layout, Task, tuple[int, ...]]:
-    """The layout of so many partial results, the task that adds them, and the strides of one along
-    the loops."""
-    free = [i for i in range(len(loops.extents)) if i not in loops.contracted]
-    free.sort(key=lambda i: -abs(loops.strides[-1][i]))
-    shape = (number, *(loops.extents[i] for i in free))
-    pieces = Layout(shape, packed(shape, range(len(shape))), task.compute)
-    along = dict(zip(free, pieces.strides[1:], strict=True))
-    final = tuple(loops.strides[-1][i] for i in free)
-    indices = ((), *(loops.indices[i] for i in free))
-    fold = Loops(indices, shape, (pieces.strides, (0, *final)))
-    adding = Task(fold, (task.compute, task.dtypes[-1]), task.compute)
-    return pieces, adding, tuple(along.get(i, 0) for i in range(len(loops.extents)))
+    return [first, *_adding(adding)]
 
 
 LOWERINGS = (
@@ -338,6 +320,12 @@ LOWERINGS = (
         is_batched,
         _as_batched,
         "a long batch of small products: register tiles straight from the operands",
+    ),
+    Lowering(
+        "columns",
+        is_columns,
+        _as_columns,
+        "sums of few columns: rows that follow each other, a vector at a time",
     ),
     Lowering(
         "packed",

@@ -8,7 +8,7 @@ from einjit.plan.nest import BLOCK, TOGETHER
 from einjit.source.elements import ELEMENTS
 from einjit.source.writer import Writer
 
-AHEAD = 128
+AHEAD = 32
 """Vectors ahead in a row that is read once that its elements are asked for."""
 
 

@@ -5,6 +5,7 @@ from functools import cached_property
 from hashlib import sha256
 
 from einjit.plan.batched import Batched
+from einjit.plan.columns import Columns
 from einjit.plan.dots import Dots
 from einjit.plan.nest import Nest
 from einjit.plan.packed import Macrokernel, Move, Packed
@@ -19,6 +20,7 @@ PACKAGE = "einjit.generated"
 """The package of the generated modules."""
 
 CALLED = {
+    "columns": ("column_products", "column_sums"),
     "intrinsics": ("minimum", "narrow", "pointer", "restrict", "scratch", "times", "widen"),
     "memory": ("call9", "call12", "give", "parts", "place", "row_of", "take"),
     "streams": ("fill", "multiplied", "settle", "store_past", "stream", "to_line"),
@@ -103,6 +105,10 @@ def _write(nest: Structure, body: Writer) -> None:
         from einjit.source.dots import write_dots
 
         write_dots(nest, body)
+    elif isinstance(nest, Columns):
+        from einjit.source.columns import write_columns
+
+        write_columns(nest, body)
     elif isinstance(nest, Batched):
         from einjit.source.batched import write_batched
 
