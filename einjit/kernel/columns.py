@@ -1,6 +1,7 @@
 """Sums of few columns: vectors of rows that follow each other, of elements of all their columns."""
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from llvmlite import ir
@@ -22,23 +23,29 @@ from einjit.kernel.lanes import (
     vector_at,
 )
 
-AHEAD = 32
-"""Vectors ahead that elements are asked for."""
+AHEAD = 8
+"""Vectors ahead that elements from memory are asked for. Measured."""
+
+CHAINS = 8
+"""Sums in registers for which more rows are taken in one go, so that none waits for the last."""
 
 
 @intrinsic(prefer_literal=True)
 def column_sums(
-    typingctx: Any, sums: Any, one: Any, at: Any, n: Any, columns: Any, lanes: Any
+    typingctx: Any, sums: Any, one: Any, at: Any, n: Any, columns: Any, ahead: Any, lanes: Any
 ) -> Any:
-    """Add to `sums` the columns of `n` rows, which begin at `one[at]` and follow each other."""
+    """Add to `sums` the columns of `n` rows, which begin at `one[at]` and follow each other; with
+    `ahead` they come from memory, and what follows is asked for."""
     tile = Tile(one.dtype, lanes.literal_value, 1, 1)
+    shape = columns.literal_value, 0
 
     def emit(context: Any, builder: Builder, signature: Any, args: Any) -> Value:
         sums, one, at, n = args[:4]
-        _add_columns(builder, tile, sums, [builder.gep(one, [at])], n, columns.literal_value, 0)
+        place = builder.gep(one, [at])
+        _add_columns(builder, tile, sums, [place], n, shape, bool(ahead.literal_value))
         return context.get_dummy_value()
 
-    return types.void(sums, one, types.intp, types.intp, columns, lanes), emit
+    return types.void(sums, one, types.intp, types.intp, columns, ahead, lanes), emit
 
 
 @intrinsic(prefer_literal=True)
@@ -52,22 +59,23 @@ def column_products(
     n: Any,
     columns: Any,
     others: Any,
+    ahead: Any,
     lanes: Any,
 ) -> Any:
     """Add to `sums[i * columns + j]` the products over `n` rows of element j of a row at `one[at]`
     and element i of a row of `others` elements at `two[from_]`; with 0 `others` two rows are alike,
     and multiplied element by element: `sums[j]`. Rows follow each other."""
     tile = Tile(one.dtype, lanes.literal_value, 1, 1)
-    counts = columns.literal_value, others.literal_value
+    shape = columns.literal_value, others.literal_value
 
     def emit(context: Any, builder: Builder, signature: Any, args: Any) -> Value:
         sums, one, at, two, from_, n = args[:6]
         places = [builder.gep(one, [at]), builder.gep(two, [from_])]
-        _add_columns(builder, tile, sums, places, n, *counts)
+        _add_columns(builder, tile, sums, places, n, shape, bool(ahead.literal_value))
         return context.get_dummy_value()
 
     places = (one, types.intp, two, types.intp)
-    return types.void(sums, *places, types.intp, columns, others, lanes), emit
+    return types.void(sums, *places, types.intp, columns, others, ahead, lanes), emit
 
 
 def _add_columns(
@@ -76,75 +84,86 @@ def _add_columns(
     sums: Value,
     places: Sequence[Value],
     n: Value,
-    columns: int,
-    others: int,
+    shape: tuple[int, int],
+    ahead: bool,
 ) -> None:
-    """Blocks of as many rows as a vector has lanes are whole vectors of each operand. Each vector
-    of the first one has sums of its own, for each element of the second's rows; those elements are
-    brought to where they are multiplied by a shuffle."""
+    """Blocks of rows are whole vectors of the first operand. Each vector of a block has sums of its
+    own, for each element of the second one's rows; those elements are brought to where they are
+    multiplied by a shuffle."""
+    columns, others = shape
     lanes, sets = tile.lanes, range(max(1, others))
     factors = range(tile.parts if len(places) > 1 else 1)
+    least = lanes // math.gcd(columns, lanes)
+    rows = least
+    while rows < lanes and 2 * rows * columns // lanes * len(sets) * len(factors) <= CHAINS:
+        rows *= 2
+    vectors = rows * columns // lanes
     widths = [columns, others or columns][: len(places)]
-    zero, step = ir.Constant(WORD, 0), ir.Constant(WORD, lanes)
+    tiles = [tile, tile if rows * widths[-1] % lanes == 0 else tile.of(rows * widths[-1])]
     totals = {
         (i, v, part): cgutils.alloca_once_value(builder, ir.Constant(tile.vector, None))
         for i in sets
-        for v in range(columns)
+        for v in range(vectors)
         for part in factors
     }
 
     def factor(i: int, v: int, part: int) -> list[int]:
         """The place, among the second operand's, of what each part of a vector is multiplied by."""
-        elements = range(v * lanes, (v + 1) * lanes)
+        elements: Iterable[int] = range(v * lanes, (v + 1) * lanes)
         if others:
-            elements = [e // columns * others + i for e in elements]  # type: ignore[assignment]
+            elements = (e // columns * others + i for e in elements)
         return [e * tile.parts + part for e in elements for _ in range(tile.parts)]
 
-    def add_block(row: Value, left: Value | None) -> None:
-        """Add a block of rows, or what is left of one."""
+    def load(kind: Tile, place: Value, width: int, row: Value, left: Value | None) -> list[Value]:
+        """The vectors of a block of rows, or of those that are left."""
+        first = builder.gep(place, [builder.mul(row, ir.Constant(WORD, width))])
         loaded = []
-        for place, width in zip(places, widths, strict=True):
-            first = builder.gep(place, [builder.mul(row, ir.Constant(WORD, width))])
-            vectors = []
-            for v in range(width):
-                mask = None
-                if left is None:
-                    ask_for(builder, builder.gep(first, [ir.Constant(WORD, (v + AHEAD) * lanes)]))
-                else:
-                    elements = builder.mul(left, ir.Constant(WORD, width))
-                    elements = builder.sub(elements, ir.Constant(WORD, v * lanes))
-                    mask = mask_of(builder, tile, elements)
-                vectors.append(load_vector(builder, tile, first, v, mask))
-            loaded.append(vectors)
+        for v in range(rows * width // kind.lanes):
+            mask = None
+            if left is not None:
+                elements = builder.mul(left, ir.Constant(WORD, width))
+                elements = builder.sub(elements, ir.Constant(WORD, v * kind.lanes))
+                mask = mask_of(builder, kind, elements)
+            elif ahead:
+                further = ir.Constant(WORD, v * kind.lanes + AHEAD * lanes)
+                ask_for(builder, builder.gep(first, [further]))
+            loaded.append(load_vector(builder, kind, first, v, mask))
+        return loaded
+
+    def add_block(row: Value, left: Value | None) -> None:
+        one, *more = [
+            load(kind, place, width, row, left)
+            for kind, place, width in zip(tiles, places, widths, strict=False)
+        ]
         for (i, v, part), total in totals.items():
-            vector = loaded[0][v]
-            if len(loaded) == 1:
-                made = add(builder, builder.load(total), vector)
+            old = builder.load(total)
+            if not more:
+                made = add(builder, old, one[v])
             else:
-                by = _gathered(builder, loaded[1], factor(i, v, part))
-                made = multiply_add(builder, vector, by, builder.load(total))
+                by = _gathered(builder, more[0], factor(i, v, part))
+                made = multiply_add(builder, one[v], by, old)
             builder.store(made, total)
 
+    zero, step = ir.Constant(WORD, 0), ir.Constant(WORD, rows)
     end = builder.sub(n, builder.urem(n, step))
     with cgutils.for_range_slice(builder, zero, end, step) as (row, _):
         add_block(row, None)
     with builder.if_then(builder.icmp_signed("<", end, n)):
         add_block(end, builder.sub(n, end))
     for i in sets:
-        vectors = [
+        made = [
             joined(builder, [builder.load(totals[i, v, part]) for part in factors])
-            for v in range(columns)
+            for v in range(vectors)
         ]
-        _add_rows(builder, tile, vectors, builder.gep(sums, [ir.Constant(WORD, i * columns)]))
+        first = builder.gep(sums, [ir.Constant(WORD, i * columns)])
+        _add_rows(builder, tile, made, rows, first)
 
 
 def _gathered(builder: Builder, vectors: Sequence[Value], places: Sequence[int]) -> Value:
     """A vector of what is found at these places of vectors side by side."""
-    lanes = len(places)
+    lanes = vectors[0].type.count
     first, *others = sorted({place // lanes for place in places})
-    made = shuffled(
-        builder, vectors[first], vectors[first], [place % lanes for place in places]
-    )
+    made = shuffled(builder, vectors[first], vectors[first], [place % lanes for place in places])
     for source in others:
         order = [
             lanes + place % lanes if place // lanes == source else i
@@ -154,20 +173,19 @@ def _gathered(builder: Builder, vectors: Sequence[Value], places: Sequence[int])
     return made
 
 
-def _add_rows(builder: Builder, tile: Tile, vectors: list[Value], sums: Value) -> None:
+def _add_rows(builder: Builder, tile: Tile, vectors: list[Value], rows: int, sums: Value) -> None:
     """Add the rows that these vectors hold side by side to sums in memory."""
-    columns = len(vectors)
-    held = cgutils.alloca_once(builder, tile.vector, columns)
+    columns = len(vectors) * tile.lanes // rows
+    held = cgutils.alloca_once(builder, tile.vector, len(vectors))
     for v, vector in enumerate(vectors):
         builder.store(vector, builder.gep(held, [ir.Constant(WORD, v)]), align=tile.align)
-    row = Tile(tile.kind, columns, 1, 1)
-    first = builder.bitcast(held, sums.type)
-    rows = [
+    row, first = tile.of(columns), builder.bitcast(held, sums.type)
+    added = [
         load_vector(builder, row, builder.gep(first, [ir.Constant(WORD, r * columns)]), 0)
-        for r in range(tile.lanes)
+        for r in range(rows)
     ]
-    while len(rows) > 1:  # in pairs: their number is a power of two
-        rows = [add(builder, x, y) for x, y in zip(rows[::2], rows[1::2], strict=True)]
+    while len(added) > 1:  # in pairs: their number is a power of two
+        added = [add(builder, x, y) for x, y in zip(added[::2], added[1::2], strict=True)]
     where = vector_at(builder, row, sums, 0)
     old = builder.load(where, align=tile.align)
-    builder.store(add(builder, old, rows[0]), where, align=tile.align)
+    builder.store(add(builder, old, added[0]), where, align=tile.align)

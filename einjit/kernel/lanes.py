@@ -52,6 +52,10 @@ class Tile(types.Type):  # type: ignore[misc]
         """Bytes that vectors in memory are aligned to: those of a part."""
         return int(self.kind.bitwidth) // 8 // self.parts
 
+    def of(self, lanes: int) -> "Tile":
+        """A single vector of so many lanes."""
+        return Tile(self.kind, lanes, 1, 1)
+
     def position(self, row: int, vector: int) -> int:
         """Where a vector lies in the tile."""
         return row * self.vectors + vector

@@ -155,7 +155,9 @@ def row_sums(
         sums[i] = sums[i] + total if accumulate else total
 
 
-def column_sums(sums: Any, one: Memory, at: int, n: int, columns: int, lanes: int) -> None:
+def column_sums(
+    sums: Any, one: Memory, at: int, n: int, columns: int, ahead: int, lanes: int
+) -> None:
     """The sums of the columns of rows that follow each other."""
     for j in range(columns):
         sums[j] += np.sum(_column(one, at + j, n, columns), dtype=one.kind)
@@ -170,6 +172,7 @@ def column_products(
     n: int,
     columns: int,
     others: int,
+    ahead: int,
     lanes: int,
 ) -> None:
     """The sums of products of each column of one and each of two, or of those that are alike."""

@@ -13,10 +13,21 @@ from einjit.plan.nest import Nest
 from einjit.plan.nesting import FEW_TILES
 from einjit.plan.spans import LONG_SUM, pieces_of, spans_of
 from einjit.plan.task import BYTE_TIME, FMA_TIME, Lowered, Task
-from einjit.target import vector_bytes, vector_registers
+from einjit.target import last_cache, vector_bytes, vector_registers
 
-MANY_ROWS = 256
+ROWS = 16
 """Rows from which it pays. Measured."""
+
+ROWS_OF_BATCH = 256
+"""The same where there is a batch of such sums."""
+
+VECTORS_OF_BATCH = 8
+"""Vectors of rows from which it pays in a batch where nothing else fills vectors: of a single
+operand with rows shorter than one."""
+
+WIDEST_COMPLEX = 6
+"""Vectors of a row up to which complex products are summed so: longer rows are better added to a
+strip of sums. Measured."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,11 +38,12 @@ class Columns(Nest):
     A has `columns` elements in a row, side by side, and its rows follow each other. B, if there is
     one, lies as A does and is multiplied with it element by element, or has `others` elements in a
     row, each of which is multiplied with each of A's. Tiles are the free loops outside, and with
-    `span` fixed pieces of the rows, each with a result of its own.
+    `span` fixed pieces of the rows, each with a result of its own. What is `far` comes from memory.
     """
 
     columns: int = 0
     others: int = 0
+    far: bool = False
     lanes: int = 1
 
     @property
@@ -112,10 +124,10 @@ def _roles_of(loops: Loops, place: tuple[int, ...], dtype: str) -> _Roles | None
     extents, result = loops.extents, loops.strides[-1]
     a, b = loops.strides[place[0]], loops.strides[place[-1]]
     column = next((i for i, stride in enumerate(a) if stride == 1 and result[i]), None)
-    if column is None or not 1 < extents[column] < vector_bytes() // np.dtype(dtype).itemsize:
+    if column is None or extents[column] == 1:
         return None
     rows = next((i for i in loops.contracted if a[i] == extents[column]), None)
-    if rows is None or extents[rows] < MANY_ROWS or not b[rows]:
+    if rows is None or extents[rows] < ROWS or not b[rows]:
         return None
     inner, others = [rows, column], 0
     if b[column] == 0:
@@ -127,14 +139,27 @@ def _roles_of(loops: Loops, place: tuple[int, ...], dtype: str) -> _Roles | None
             inner.insert(1, other)
     elif (b[rows], b[column]) != (a[rows], 1):
         return None
-    parts = 2 if np.dtype(dtype).kind == "c" and len(place) > 1 else 1
-    if max(others, 1) * extents[column] * parts > 3 * vector_registers() // 4:
+    lanes = vector_bytes() // np.dtype(dtype).itemsize
+    vectors = extents[column] // math.gcd(extents[column], lanes)
+    parts = 1
+    if np.dtype(dtype).kind == "c" and len(place) > 1:
+        parts = 2
+        if vectors > WIDEST_COMPLEX:
+            return None
+    if max(others, 1) * vectors * parts > 3 * vector_registers() // 4:
         return None
+    if others > 1 and max(others, extents[column]) >= lanes:
+        return None  # products fill vectors
+
+    outer = [i for i in range(len(extents)) if i not in inner]
+    if outer and extents[rows] < ROWS_OF_BATCH:
+        many = extents[rows] * extents[column] >= VECTORS_OF_BATCH * lanes
+        if len(place) > 1 or extents[column] >= lanes or not many:
+            return None
 
     def far(i: int) -> int:
         return -abs(result[i]) or -max(abs(row[i]) for row in loops.strides)
 
-    outer = [i for i in range(len(extents)) if i not in inner]
     free = sorted((i for i in outer if result[i]), key=far)
     summed = sorted((i for i in outer if not result[i]), key=far)
     return _Roles(place, (*free, *summed, *inner), others)
@@ -150,6 +175,7 @@ def lower_columns(name: str, reason: str, task: Task) -> tuple[Lowered, Task | N
     loops, roles = _roles(task)
     assert roles
     loops = loops.take(roles.order)
+    moved = bytes_moved(loops, task.itemsizes)
     nest = Columns(
         terms=(),
         unit=(),
@@ -158,6 +184,7 @@ def lower_columns(name: str, reason: str, task: Task) -> tuple[Lowered, Task | N
         loops=len(loops.extents),
         columns=loops.extents[-1],
         others=roles.others,
+        far=sum(moved) > last_cache(),
         lanes=vector_bytes() // task.itemsizes[0],
     )
     tiles = math.prod(n for n, s in zip(loops.extents, loops.strides[-1], strict=True) if s)
@@ -179,7 +206,6 @@ def lower_columns(name: str, reason: str, task: Task) -> tuple[Lowered, Task | N
         return loops.extents[loop] if operand is None else strides[operand][loop]
 
     sizes = tuple(value(operand, loop) for _, operand, loop in nest.sizes())
-    moved = sum(bytes_moved(loops, task.itemsizes))
-    time = loops.iterations / nest.lanes * FMA_TIME + moved * BYTE_TIME
+    time = loops.iterations / nest.lanes * FMA_TIME + sum(moved) * BYTE_TIME
     lowered = Lowered(name, reason, loops, nest, sizes, tiles, time, roles.place, pieces)
     return lowered, adding

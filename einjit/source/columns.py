@@ -74,11 +74,12 @@ class _ColumnsWriter:
             with w.block(f"for block in range(parts(length, {step})):", "of rows"):
                 w.line(f"row = block * {step}")
                 rows = f"minimum(length - row, {step})"
+                how = f"{nest.far:d}, {nest.lanes}"
                 if len(places) == 1:
-                    w.line(f"column_sums(sums, {places[0]}, {rows}, {nest.columns}, {nest.lanes})")
+                    w.line(f"column_sums(sums, {places[0]}, {rows}, {nest.columns}, {how})")
                 else:
-                    counts = f"{nest.columns}, {nest.others}, {nest.lanes}"
-                    w.line(f"column_products(sums, {', '.join(places)}, {rows}, {counts})")
+                    given = f"{', '.join(places)}, {rows}, {nest.columns}, {nest.others}, {how}"
+                    w.line(f"column_products(sums, {given})")
 
     def _loops(self, operand: int) -> list[int]:
         """The loops of an operand outside of its rows."""
