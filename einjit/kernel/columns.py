@@ -37,12 +37,12 @@ def column_sums(
     """Add to `sums` the columns of `n` rows, which begin at `one[at]` and follow each other; with
     `ahead` they come from memory, and what follows is asked for."""
     tile = Tile(one.dtype, lanes.literal_value, 1, 1)
-    shape = columns.literal_value, 0
+    shape, sets = (columns.literal_value, 0), range(1)
 
     def emit(context: Any, builder: Builder, signature: Any, args: Any) -> Value:
         sums, one, at, n = args[:4]
         place = builder.gep(one, [at])
-        _add_columns(builder, tile, sums, [place], n, shape, bool(ahead.literal_value))
+        _add_columns(builder, tile, sums, [place], n, shape, sets, bool(ahead.literal_value))
         return context.get_dummy_value()
 
     return types.void(sums, one, types.intp, types.intp, columns, ahead, lanes), emit
@@ -59,23 +59,27 @@ def column_products(
     n: Any,
     columns: Any,
     others: Any,
+    first: Any,
+    last: Any,
     ahead: Any,
     lanes: Any,
 ) -> Any:
-    """Add to `sums[i * columns + j]` the products over `n` rows of element j of a row at `one[at]`
-    and element i of a row of `others` elements at `two[from_]`; with 0 `others` two rows are alike,
-    and multiplied element by element: `sums[j]`. Rows follow each other."""
+    """Add to `sums[i * columns + j]`, for i from `first` to before `last`, the products over `n`
+    rows of element j of a row at `one[at]` and element i of a row of `others` elements at
+    `two[from_]`; with 0 `others` two rows are alike, and multiplied element by element: `sums[j]`.
+    Rows follow each other."""
     tile = Tile(one.dtype, lanes.literal_value, 1, 1)
     shape = columns.literal_value, others.literal_value
+    sets = range(first.literal_value, last.literal_value)
 
     def emit(context: Any, builder: Builder, signature: Any, args: Any) -> Value:
         sums, one, at, two, from_, n = args[:6]
         places = [builder.gep(one, [at]), builder.gep(two, [from_])]
-        _add_columns(builder, tile, sums, places, n, shape, bool(ahead.literal_value))
+        _add_columns(builder, tile, sums, places, n, shape, sets, bool(ahead.literal_value))
         return context.get_dummy_value()
 
-    places = (one, types.intp, two, types.intp)
-    return types.void(sums, *places, types.intp, columns, others, ahead, lanes), emit
+    places, counts = (one, types.intp, two, types.intp), (columns, others, first, last)
+    return types.void(sums, *places, types.intp, *counts, ahead, lanes), emit
 
 
 def _add_columns(
@@ -85,13 +89,14 @@ def _add_columns(
     places: Sequence[Value],
     n: Value,
     shape: tuple[int, int],
+    sets: range,
     ahead: bool,
 ) -> None:
     """Blocks of rows are whole vectors of the first operand. Each vector of a block has sums of its
-    own, for each element of the second one's rows; those elements are brought to where they are
+    own, for each of these elements of the second one's rows; those are brought to where they are
     multiplied by a shuffle."""
     columns, others = shape
-    lanes, sets = tile.lanes, range(max(1, others))
+    lanes = tile.lanes
     factors = range(tile.parts if len(places) > 1 else 1)
     least = lanes // math.gcd(columns, lanes)
     rows = least

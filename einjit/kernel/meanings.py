@@ -172,11 +172,13 @@ def column_products(
     n: int,
     columns: int,
     others: int,
+    first: int,
+    last: int,
     ahead: int,
     lanes: int,
 ) -> None:
-    """The sums of products of each column of one and each of two, or of those that are alike."""
-    for i, j in itertools.product(range(max(1, others)), range(columns)):
+    """The sums of products of each column of one and some of two, or of those that are alike."""
+    for i, j in itertools.product(range(first, last), range(columns)):
         a = _column(one, at + j, n, columns)
         b = _column(two, from_ + (i if others else j), n, others or columns)
         sums[i * columns + j] += np.sum(a * b, dtype=one.kind)

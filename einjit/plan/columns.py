@@ -30,6 +30,11 @@ WIDEST_COMPLEX = 6
 strip of sums. Measured."""
 
 
+MOST_SETS = 3
+"""Times that blocks of rows are read, each for some of the products, up to which a product that
+packing would leave vectors empty for is done so. Measured."""
+
+
 @dataclass(frozen=True, slots=True)
 class Columns(Nest):
     """Sums over rows: free loops, contracted ones, the rows, the elements that B has in each of
@@ -37,12 +42,14 @@ class Columns(Nest):
 
     A has `columns` elements in a row, side by side, and its rows follow each other. B, if there is
     one, lies as A does and is multiplied with it element by element, or has `others` elements in a
-    row, each of which is multiplied with each of A's. Tiles are the free loops outside, and with
-    `span` fixed pieces of the rows, each with a result of its own. What is `far` comes from memory.
+    row, each of which is multiplied with each of A's: those from a first to a last of `sets` in one
+    go. Tiles are the free loops outside, and with `span` fixed pieces of the rows, each with a
+    result of its own. What is `far` comes from memory.
     """
 
     columns: int = 0
     others: int = 0
+    sets: tuple[tuple[int, int], ...] = ((0, 1),)
     far: bool = False
     lanes: int = 1
 
@@ -99,11 +106,12 @@ class Columns(Nest):
 @dataclass(frozen=True, slots=True)
 class _Roles:
     """The operands in their roles, A and B, the order of the loops, and the elements that B has in
-    a row: 0 where there is no B, or one that lies as A does."""
+    a row: 0 where there is no B, or one that lies as A does; and those that are taken in one go."""
 
     place: tuple[int, ...]
     order: tuple[int, ...]
     others: int
+    sets: tuple[tuple[int, int], ...]
 
 
 def _roles(task: Task) -> tuple[Loops, _Roles | None]:
@@ -111,12 +119,11 @@ def _roles(task: Task) -> tuple[Loops, _Roles | None]:
     loops = simplify(task.loops)
     if len(task.dtypes) > 3 or set(task.dtypes) != {task.compute} or task.moves:
         return loops, None
-    if task.compute in MULTIPLIED:
-        for place in ((0,),) if len(task.dtypes) == 2 else ((0, 1), (1, 0)):
-            roles = _roles_of(loops, place, task.compute)
-            if roles:
-                return loops, roles
-    return loops, None
+    if task.compute not in MULTIPLIED:
+        return loops, None
+    places = ((0,),) if len(task.dtypes) == 2 else ((0, 1), (1, 0))
+    found = [roles for place in places if (roles := _roles_of(loops, place, task.compute))]
+    return loops, min(found, key=lambda roles: len(roles.sets), default=None)
 
 
 def _roles_of(loops: Loops, place: tuple[int, ...], dtype: str) -> _Roles | None:
@@ -141,15 +148,15 @@ def _roles_of(loops: Loops, place: tuple[int, ...], dtype: str) -> _Roles | None
         return None
     lanes = vector_bytes() // np.dtype(dtype).itemsize
     vectors = extents[column] // math.gcd(extents[column], lanes)
-    parts = 1
+    most = 3 * vector_registers() // 4
     if np.dtype(dtype).kind == "c" and len(place) > 1:
-        parts = 2
-        if vectors > WIDEST_COMPLEX:
-            return None
-    if max(others, 1) * vectors * parts > 3 * vector_registers() // 4:
+        most = min(most // 2, WIDEST_COMPLEX if others <= 1 else most)
+    if vectors > most:
         return None
-    if others > 1 and max(others, extents[column]) >= lanes:
-        return None  # products fill vectors
+    sets = _even(max(1, others), most // vectors)
+    fills = others > 1 and _fills_vectors(max(others, extents[column]), lanes)
+    if fills or len(sets) > MOST_SETS:
+        return None
 
     outer = [i for i in range(len(extents)) if i not in inner]
     if outer and extents[rows] < ROWS_OF_BATCH:
@@ -162,7 +169,18 @@ def _roles_of(loops: Loops, place: tuple[int, ...], dtype: str) -> _Roles | None
 
     free = sorted((i for i in outer if result[i]), key=far)
     summed = sorted((i for i in outer if not result[i]), key=far)
-    return _Roles(place, (*free, *summed, *inner), others)
+    return _Roles(place, (*free, *summed, *inner), others, sets)
+
+
+def _fills_vectors(columns: int, lanes: int) -> bool:
+    """Whether the columns of a product would leave little of its vectors empty."""
+    return columns >= 2 * lanes or columns % lanes == 0
+
+
+def _even(extent: int, most: int) -> tuple[tuple[int, int], ...]:
+    """Even parts of at most so many of an extent, as a first one and the one behind the last."""
+    number = -(-extent // most)
+    return tuple((extent * i // number, extent * (i + 1) // number) for i in range(number))
 
 
 def is_columns(task: Task) -> bool:
@@ -184,6 +202,7 @@ def lower_columns(name: str, reason: str, task: Task) -> tuple[Lowered, Task | N
         loops=len(loops.extents),
         columns=loops.extents[-1],
         others=roles.others,
+        sets=roles.sets,
         far=sum(moved) > last_cache(),
         lanes=vector_bytes() // task.itemsizes[0],
     )

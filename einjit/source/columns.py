@@ -77,8 +77,11 @@ class _ColumnsWriter:
                 how = f"{nest.far:d}, {nest.lanes}"
                 if len(places) == 1:
                     w.line(f"column_sums(sums, {places[0]}, {rows}, {nest.columns}, {how})")
-                else:
-                    given = f"{', '.join(places)}, {rows}, {nest.columns}, {nest.others}, {how}"
+                    return
+                w.line(f"rows = {rows}")
+                for first, last in nest.sets:
+                    counts = f"{nest.columns}, {nest.others}, {first}, {last}"
+                    given = f"{', '.join(places)}, rows, {counts}, {how}"
                     w.line(f"column_products(sums, {given})")
 
     def _loops(self, operand: int) -> list[int]:
