@@ -12,7 +12,7 @@ import einjit
 from einjit.equation.operands import Layout, as_plain
 from einjit.equation.parser import parse
 from einjit.kernel.arena import ROOM, arena
-from einjit.plan import lowering
+from einjit.plan import columns, lowering
 from einjit.plan.blocking import block
 from einjit.plan.indices import Loops
 from einjit.plan.plan import make_plan
@@ -32,6 +32,7 @@ def packing_all(caches=TINY, **facts):
     with pytest.MonkeyPatch.context() as patch, blocked_for(caches=caches, page=64, **facts):
         for name, limit in low.items():
             patch.setattr(lowering, name, limit)
+        patch.setattr(columns, "ROWS", 1 << 60)
         yield
 
 

@@ -9,10 +9,10 @@ import pytest
 
 from einjit import target
 from einjit.names import index_name
-from einjit.plan import batched, blocking, dots, nesting, streamed, tiling
+from einjit.plan import batched, blocking, columns, dots, nesting, streamed, tiling
 from einjit.registry import registry
 
-MODULES = (target, batched, blocking, dots, nesting, streamed, tiling)
+MODULES = (target, batched, blocking, columns, dots, nesting, streamed, tiling)
 """Those that ask for them."""
 
 OVERRUN = 3 * 64

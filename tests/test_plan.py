@@ -13,6 +13,7 @@ import einjit
 from einjit.equation.operands import Layout, as_plain, packed
 from einjit.equation.parser import parse
 from einjit.kernel.layout import MOST_POINTERS
+from einjit.plan.columns import ROWS, ROWS_OF_BATCH
 from einjit.plan.dots import FEW, FEW_WIDE, TURNED
 from einjit.plan.indices import Loops, arrange, inner_cost, simplify
 from einjit.plan.lowering import (
@@ -30,7 +31,7 @@ from einjit.plan.path import MOST_TOGETHER, STEP
 from einjit.plan.plan import CAST_FIRST, EARLY, make_plan
 from einjit.plan.tiled import LANES, TILE
 from einjit.plan.tiling import tile
-from einjit.target import last_cache
+from einjit.target import last_cache, vector_bytes, vector_registers
 
 LENGTH = strip_length("float64")
 
@@ -131,7 +132,7 @@ PRINTS = {
         path: one or two operands: one contraction
           a = 65536: summed, in A alone
           b = 8: free, in A
-        A -> t0: ab->b | split: a long sum, few results: summed in fixed spans
+        A -> t0: ab->b | columns: few columns: rows that follow each other, a vector at a time
         t0 -> result: (spans)b->b | nest: adds what the spans gave
         524,800 FLOPs, 4,194,368 bytes""",
     ),
@@ -344,6 +345,7 @@ def table():
     few, long = FEW_TILES - 1, LONG_SUM
     side, k = SHORTEST_SIDE, SHORTEST_SUM
     enough = -(-SMALL_PRODUCT // (side * k))
+    doubles, most = vector_bytes() // 8, 3 * vector_registers() // 4  # of columns' sums
     for name, plan in [
         ("view", plan_of("ij->ji", (2, 3))),
         ("view", plan_of("ij->ji", (2, 0))),
@@ -364,7 +366,7 @@ def table():
         ("nest", plan_of("i,i->i", (long,), (long,))),
         ("split", plan_of("i->", (long,))),
         ("split", plan_of("ij->i", (few, long))),
-        ("split", plan_of("ji->i", (long, few))),
+        ("split", plan_of("ji->i", (long, few), dtype="float16")),
         ("split", plan_of("ij,jk->ik", (3, long), (long, 3), dtype="float16")),
         # M, N and K are long enough, and so is their product; of a type that vectors multiply.
         ("packed", plan_of("ij,jk->ik", (side, k), (k, enough))),
@@ -389,6 +391,26 @@ def table():
         ("packed", plan_of("ij,kj->ik", (FEW, 20), (50, 20))),
         ("packed", plan_of("ij,kj->ik", (FEW, 200), (50, 200), dtype="complex64")),
         ("nest", plan_of("ij,j->i", (50, 200), (200,))),
+        # Rows that follow each other, of few columns: as many sums as registers hold.
+        ("columns", plan_of("ij->j", (ROWS, 3))),
+        ("nest", plan_of("ij->j", (ROWS - 1, 3))),
+        ("nest", plan_of("ij->j", (ROWS, 3), dtype="float16")),
+        ("columns", plan_of("ij->j", (99, most * doubles))),
+        ("nest", plan_of("ij->j", (99, (most + 1) * doubles))),
+        ("columns", plan_of("ij,i->j", (99, 3), (99,), dtype="int8")),
+        ("columns", plan_of("i,ij->j", (99,), (99, 6 * doubles // 2), dtype="complex128")),
+        ("nest", plan_of("i,ij->j", (99,), (99, 7 * doubles // 2), dtype="complex128")),
+        ("columns", plan_of("ij,ij->j", (99, 3), (99, 3), dtype="complex64")),
+        ("nest", plan_of("ij,i,ij->j", (99, 3), (99,), (99, 3))),
+        ("columns", plan_of("ij,ik->jk", (9999, 3), (9999, 5))),
+        ("columns", plan_of("ij,ik->jk", (99, doubles + 2), (99, doubles + 2))),
+        ("packed", plan_of("ij,ik->jk", (99, 2 * doubles - 1), (99, 2 * doubles - 1))),
+        ("packed", plan_of("ij,ik->jk", (9999, doubles), (9999, doubles))),
+        ("packed", plan_of("ij,jk->ik", (6, 99), (99, 6))),
+        ("columns", plan_of("bij->bj", (9, 2 * doubles, 4))),
+        ("nest", plan_of("bij->bj", (9, 2 * doubles - 1, 4))),
+        ("columns", plan_of("bij,bij->bj", (9, ROWS_OF_BATCH, 4), (9, ROWS_OF_BATCH, 4))),
+        ("nest", plan_of("bij,bij->bj", (9, ROWS_OF_BATCH - 1, 4), (9, ROWS_OF_BATCH - 1, 4))),
         # Operands of a size disagree about what lies side by side.
         ("tiled", plan_of("ij,ji->ij", (16, 16), (16, 16))),
         ("nest", plan_of("ij,ji->ij", (15, 17), (17, 15))),

@@ -34,7 +34,8 @@ from einjit.kernel.build import Kernel
 from einjit.kernel.call import allocate, ready
 from einjit.kernel.meanings import MEANINGS
 from einjit.names import index_name, operand_name
-from einjit.plan import dots, lowering, nesting, tiling
+from einjit.plan import columns as columns_plan
+from einjit.plan import dots, lowering, nesting, spans, tiling
 from einjit.plan import nest as nest_plan
 from einjit.plan import path as paths
 from einjit.plan import plan as planning
@@ -43,6 +44,7 @@ from einjit.plan.packed import Macrokernel, Move
 from einjit.plan.plan import make_plan
 from einjit.plan.tiled import Tiled
 from einjit.registry import registry
+from einjit.source import columns as columns_writer
 from einjit.source import dots as dots_writer
 from einjit.source import nest as nest_writer
 from einjit.source import tiled as tiled_writer
@@ -93,7 +95,7 @@ GOLDEN = {
     "strip_sum_complex": case("ij,jk->ik", (5, 7), (7, 6), dtypes="complex64"),
     "strip_sum_strips": case("ij,i->j", (20, 9000), (20,), dtypes="float16"),
     "strip_sum_tile_and_strips": case("ij,jk->ik", (3, 20), (20, 4200)),
-    "strip_sum_spans": case("ij->j", (1 << 15, 8), dtypes="uint32"),
+    "strip_sum_spans": case("ij->j", (1 << 15, 8), dtypes="bool"),
     "strip_sum_hoisted": case("ij,jk,kl,->il", (5, 6), (6, 7), (7, 8), ()),
     "strip_sum_joint": case("abcdefgh,hgfedcbi->ai", (2,) * 8, (*[2] * 7, 9), dtypes="float16"),
     "strip_sum_short_rows": case("ijk->ik", (70, 30, 20), dtypes="float32"),
@@ -111,6 +113,11 @@ GOLDEN = {
     "dots_of_one": case("ij,j->i", (30, 1100), (1100,)),
     "dots_blocks": case("ij,kj->ki", (9, 2200), (2, 2200)),
     "dots_exact": case("btkgd,bskd->bkgts", (2, 1, 3, 5, 70), (2, 9, 3, 70), dtypes="int16"),
+    # Rows of few columns that follow each other.
+    "columns": case("bij->bj", (9, 70, 3), dtypes="float32"),
+    "columns_spans": case("ij,i->j", (1 << 17, 5), (1 << 17,), dtypes="complex64"),
+    "columns_alike": case("bij,ij->j", (3, 300, 7), (300, 7), dtypes="uint32"),
+    "columns_products": case("ij,ik->jk", (900, 7), (900, 6)),
     # Tiles in the cache.
     "tiled": case("ij,ji->ij", (70, 40), (40, 70), dtypes="float32"),
     "tiled_mixed": case("ijk,kji,j->ijk", (3, 30, 20), (20, 30, 3), (30,), dtypes=DIFFERENT),
@@ -141,7 +148,7 @@ GOLDEN = {
     "packed_where_it_lies": case("bij,bjk->bik", (3, 20, 8), (3, 8, 16), dtypes="float32"),
     "packed_exact": case("ij,jk->ki", (20, 30), (30, 20), dtypes="int32", layouts=("F", "C")),
     "packed_side_by_side": case("ijc,jkc->ikc", (12, 16, 20), (16, 14, 20), dtypes="float32"),
-    "packed_spans": case("ji,jk->ik", (5000, 8), (5000, 9)),
+    "packed_spans": case("ji,jk->ik", (5000, 16), (5000, 9)),
     # More operands than a line holds.
     "many_operands": case("ab,bc,cd,de,ef,fa,ad->", *[(2, 3), (3, 2)] * 3, (2, 3)),
 }
@@ -283,7 +290,12 @@ def test_golden_nests_cover_every_part():
     spans = {
         (nest.kind, nest.span == nest.loops - 1) for nest in found.values() if nest.span is not None
     }
-    assert spans == {("register_sum", True), ("register_sum", False), ("strip_sum", False)}
+    assert spans == {
+        ("register_sum", True),
+        ("register_sum", False),
+        ("strip_sum", False),
+        ("columns", False),
+    }
     tiled = [nest for nest in found.values() if isinstance(nest, Tiled)]
     assert {nest.streams for nest in tiled} == {True, False}
     assert {(bool(nest.contracted), nest.across in nest.contracted) for nest in tiled} == {
@@ -294,7 +306,7 @@ def test_golden_nests_cover_every_part():
     joint = {nest.kind for nest in found.values() if "jointly" in Source(nest).text}
     assert len(joint) == 3
     exact = {(nest.kind, ELEMENTS[nest.compute].exact) for nest in found.values()}
-    assert len(exact) == 14
+    assert len(exact) == 16
     assert {nest.compute for nest in found.values()} >= {"bool", "float32", "complex64", "int16"}
 
 
@@ -560,14 +572,15 @@ def test_texts_mean_what_the_reference_says(monkeypatch):
             if rng.random() < 0.8:
                 low = {"LONG_SUM": 9, "TILES": 4, "FEW_TILES": 5, "SPANS": 3}
                 for name, limit in low.items():
-                    for module in (lowering, nesting):
+                    for module in (lowering, nesting, spans, columns_plan):
                         if hasattr(module, name):
                             patch.setattr(module, name, limit)
                 patch.setattr(tiling, "LEAST", 0)
                 patch.setattr(tiling, "last_cache", lambda: 0)
                 patch.setattr(dots, "LONG_ROW", rng.choice((0, 4)))
+                patch.setattr(columns_plan, "ROWS", rng.choice((1, 16)))
                 patch.setattr(nest_plan, "STRIP", 48)
-                for writer in (nest_writer, tiled_writer, dots_writer):
+                for writer in (nest_writer, tiled_writer, dots_writer, columns_writer):
                     patch.setattr(writer, "BLOCK", rng.choice((2, 3)))
                 patch.setattr(planning, "EARLY", 6)
                 patch.setattr(planning, "CAST_FIRST", rng.choice((0, 5)))
@@ -593,12 +606,13 @@ def test_texts_mean_what_the_reference_says(monkeypatch):
             assert result.tobytes() == expected.tobytes(), drawn
             for nest in nests(plan):
                 kinds.update([nest.kind, nest.strip * "strip", "span" * (nest.span is not None)])
-    seldom = {"tiled", "dots"}  # asked for below
+    seldom = {"tiled", "dots", "columns"}  # asked for below
     assert min(number for kind, number in kinds.items() if kind not in seldom) > 40
 
 
 ASKED_FOR = {
     "tiled": ("ij,ji->ij", "kij,kji->ij", "ij,ji->i", "kij,ji,k->ij", "ij,kji->k", "abc,cba->ba"),
+    "columns": ("ij->j", "ij,i->j", "ij,ij->j", "ij,ik->kj", "bij,bik->bjk", "gbij,gi->bj"),
     "dots": ("ij,kj->ik", "ij,kj->ki", "bgd,bsd->bgs", "bsd,bgd->bgs", "gd,sbd->bgs"),
     "copy": ("ij->ji", "ijk->kji", "ijk->jik", "abcd->dbca", "iij->ji"),
 }
@@ -609,10 +623,13 @@ def test_texts_of_tiles_and_rows_mean_what_the_reference_says(kind, monkeypatch)
     """Of every extent up to some more than a block's or a vector's, in all types, few in a tile."""
     monkeypatch.setattr(tiling, "LEAST", 0)
     monkeypatch.setattr(dots, "LONG_ROW", 1)
+    for limit in ("ROWS", "ROWS_OF_BATCH", "VECTORS_OF_BATCH"):
+        monkeypatch.setattr(columns_plan, limit, 1)
+    monkeypatch.setattr(columns_plan, "LONG_SUM", 300)
     rng, seen = Random(37), 0
     for number in range(90):
         monkeypatch.setattr(tiling, "last_cache", lambda large=number % 2: large << 40)
-        for writer in (tiled_writer, dots_writer):
+        for writer in (tiled_writer, dots_writer, columns_writer):
             monkeypatch.setattr(writer, "BLOCK", rng.choice((1, 2, 256)))
         subscripts = rng.choice(ASKED_FOR[kind])
         extents = {letter: rng.choice((1, 2, 3, 5, 16, 17, 21, 32)) for letter in "abcdghijks"}

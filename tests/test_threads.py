@@ -114,6 +114,7 @@ EQUATIONS = [
     ("i,i->", *both(1_000_000)),
     ("ij,ij->", *both(600, 900)),
     ("ij->j", operand(300_000, 3)),
+    ("ij,ik->jk", operand(60_000, 7), operand(60_000, 6)),
     ("ij->j", operand(1500, 600)),
     ("ij->i", operand(3, 700_000)),
     ("i->", operand(4_000_000, dtype="c8")),

@@ -28,7 +28,13 @@ TILES = ((1, 1), (5, 2), (2, 3))
 
 PRODUCTS = tuple((cached, *tile) for cached in (0, 1) for tile in TILES)
 
-ROOMS = ("vectors", "turning", "streams")
+ROOMS = ("vectors", "turning", "streams", "columns")
+
+COLUMNS = (1, 3, 8, 24)
+"""Columns of rows that are summed."""
+
+FACTORS = ((1, 1, 0, 1), (3, 0, 0, 1), (8, 1, 0, 1), (3, 5, 0, 5), (6, 5, 1, 3), (24, 1, 0, 1))
+"""Columns of rows, elements of the others' rows, and the first and last of these."""
 
 WORDS = "abcdefghijk"
 
@@ -85,6 +91,15 @@ CALLS = {
     "to_line": "X[to_line(Y, a)] = Y[a]",
     "store_past": "store_past(load(Y, a, 1, {lanes}), X, b + to_line(X, b))",
     "row_sums": "row_sums(X, Y, (a, b), Z, (c, d), e, f, g, {lanes})",
+    **{
+        ("column_sums", j, far): f"column_sums(X, Y, a, b, {j}, {far}, {{lanes}})"
+        for j, far in product(COLUMNS, (0, 1))
+    },
+    **{
+        ("column_products", *factors, far): "column_products(X, Y, a, Z, b, c, "
+        f"{', '.join(map(str, factors))}, {far}, {{lanes}})"
+        for factors, far in product(FACTORS, (0, 1))
+    },
     **{
         (cached, rows, v): f"update(product(Y, a, b, c, Z, d, e, f, {rows}, {v}, {cached}, "
         f"{'k' if cached else 0}, {{lanes}}), X, g, h, i, j)"
@@ -336,6 +351,32 @@ def test_row_sums(dtype):
         check("row_sums", dtype, x, y, z, 0, 7, lanes, 3, n, 1 << 40, add)
 
 
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_column_sums(dtype):
+    """Of blocks of rows and of what is left, added to what is there; exact sums again."""
+    lanes = Probe(dtype).lanes
+    size = (3 * lanes + 4) * max(COLUMNS)
+    x, y, z = (small(dtype, size, seed) for seed in (1, 2, 3))
+    for n, far in product(sorted({0, 1, lanes - 1, lanes, lanes + 1, 3 * lanes + 2}), (0, 1)):
+        for columns in COLUMNS:
+            check(("column_sums", columns, far), dtype, x, y, y, 3, n)
+        for factors in FACTORS:
+            check(("column_products", *factors, far), dtype, x, y, z, 3, 1, n)
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+def test_nan_and_infinities_in_columns(dtype):
+    """They show in their own column, wherever their row lies in a block."""
+    lanes = Probe(dtype).lanes
+    for value, row in product(specials(dtype), (0, lanes - 1, lanes, 2 * lanes)):
+        y, z = (small(dtype, (2 * lanes + 1) * 8, seed) for seed in (1, 2))
+        y[row * 3 + 1] = value
+        x = np.zeros(40, dtype)
+        check(("column_sums", 3, 0), dtype, x, y, z, 0, 2 * lanes + 1)
+        for factors in ((3, 0, 0, 1), (3, 5, 0, 5)):
+            check(("column_products", *factors, 0), dtype, x, y, z, 0, 0, 2 * lanes + 1)
+
+
 # --- what lies behind
 
 
@@ -365,6 +406,21 @@ def drill():
             x = np.zeros(4, dtype)
             carry_out(compiled(dtype), "row_sums", x, y, z, 0, 0, 0, 0, n, 1 << 40, 0)
             assert (x == np.sum(y * z, dtype=dtype)).all()
+        for n, (columns, others, first, last) in product((1, lanes - 1, lanes + 1), FACTORS):
+            y = fenced(small(dtype, n * columns, 1), "behind")
+            z = fenced(small(dtype, n * (others or columns), 2), "behind")
+            for call in (
+                ("column_sums", columns),
+                ("column_products", columns, others, first, last),
+            ):
+                if (*call, 1) not in CALLS:
+                    continue
+                x, expected = np.zeros((2, columns * max(1, last)), dtype)
+                words = (0, n) if call[0] == "column_sums" else (0, 0, n)
+                for far in (0, 1):
+                    carry_out(compiled(dtype), (*call, far), x, y, z, *words)
+                    carry_out(plain(dtype), (*call, far), expected, y, z, *words)
+                    assert_same(x, expected)
         for (cached, rows, v), n, add in product(PRODUCTS, range(1, lanes + 1), (0, 1)):
             count = (v - 1) * lanes + n
             wide = v * lanes

@@ -320,9 +320,7 @@ def transposed(builder: Builder, rows: list[Value], tile: Tile) -> list[Value]:
 
     def mixed(one: Value, two: Value, order: list[int]) -> Value:
         parts = range(tile.parts)
-        return shuffled(
-            builder, one, two, [i * tile.parts + part for i in order for part in parts]
-        )
+        return shuffled(builder, one, two, [i * tile.parts + part for i in order for part in parts])
 
     def halves(width: int, half: int) -> list[int]:
         """Of each piece one half: blocks of `width` elements, by turns of either vector."""

@@ -287,7 +287,7 @@ MEANINGS: dict[str, Any] = {
         for function in (
             *(scratch, widen, narrow, place, parts, row_of, take, give),
             *(load, load_first, product, update, prefetch, store, store_first),
-            *(transpose, turn, stream, settle, row_sums),
+            *(transpose, turn, stream, settle, row_sums, column_sums, column_products),
             *(to_line, fill, multiplied, store_past),
         )
     },

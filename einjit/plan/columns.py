@@ -159,6 +159,8 @@ def _roles_of(loops: Loops, place: tuple[int, ...], dtype: str) -> _Roles | None
         return None
 
     outer = [i for i in range(len(extents)) if i not in inner]
+    if not all(a[i] for i in outer):
+        return None  # its rows would be read again and again
     if outer and extents[rows] < ROWS_OF_BATCH:
         many = extents[rows] * extents[column] >= VECTORS_OF_BATCH * lanes
         if len(place) > 1 or extents[column] >= lanes or not many:

@@ -325,7 +325,7 @@ LOWERINGS = (
         "columns",
         is_columns,
         _as_columns,
-        "sums of few columns: rows that follow each other, a vector at a time",
+        "few columns: rows that follow each other, a vector at a time",
     ),
     Lowering(
         "packed",

@@ -53,6 +53,7 @@ class Nest:
     from `unrolled` on have a known few iterations: `constants` are those of `sizes()` that the
     source holds as numbers. With `together`, rows are taken TOGETHER at a time: the rows of terms
     that are added to a strip, or the sums of as many iterations of loop 0, which are a tile then.
+    What follows the short rows of the operands `asked` is asked for, since they come from memory.
     """
 
     terms: tuple[tuple[int, ...], ...]
@@ -66,6 +67,7 @@ class Nest:
     short: bool = False
     unrolled: int | None = None
     together: bool = False
+    asked: tuple[int, ...] = ()
     constants: tuple[tuple[str, int], ...] = ()
 
     def __str__(self) -> str:

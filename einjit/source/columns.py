@@ -30,7 +30,9 @@ class _ColumnsWriter:
                 w.line(f"{name} = sizes[{number}]")
             kind = ELEMENTS[nest.compute].compute
             w.line(f"sums = scratch({self.sums}, {kind})")
-            with w.block("for tile in range(first, last):", "parallel"):
+            one = not nest.outer and nest.span is None
+            tiles = "one tile" if one else "parallel"
+            with w.block(f"for {'_' if one else 'tile'} in range(first, last):", tiles):
                 self._decode()
                 with w.block(f"for i in range({self.sums}):"):
                     w.line(f"sums[i] = {kind}(0)")

@@ -11,11 +11,17 @@ import math
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, ExitStack
 
+import numpy as np
+
 from einjit.names import index_name
+from einjit.plan.indices import LINE
 from einjit.plan.nest import BLOCK, TOGETHER, Nest, strip_length
 from einjit.source.elements import ELEMENTS, added
 from einjit.source.terms import Row, Terms
 from einjit.source.writer import Writer
+
+AHEAD = 4096
+"""Bytes ahead that short rows from memory are asked for. Measured."""
 
 NESTED = 5
 """Loops of one kind that are nested; of more, the outer ones are run as one over their joint
@@ -253,6 +259,7 @@ class NestWriter(Terms):
         start, stop = self._inner_limits()
         with ExitStack() as stack:
             self._open_loops(stack, list(self.nest.contracted[:-1]), "contracted")
+            self._ask()
             if not self.blocked:
                 with self._inner_loop(f"{start}, {stop}", "contracted"):
                     self._add_terms(rows, totals)
@@ -272,6 +279,20 @@ class NestWriter(Terms):
                         w.line("terms = 0")
         for self.row, (total, part) in enumerate(zip(totals, parts, strict=True)):
             self._store(f"{total} + {part}" if self.blocked else total)
+
+    def _ask(self) -> None:
+        """Ask for what will be read AHEAD bytes further on, as long as a row."""
+        w, x = self.w, index_name(self.inner)
+        for operand in self.nest.asked:
+            name, place = self._placed(operand)
+            size = np.dtype(self.nest.dtypes[operand]).itemsize
+            with w.block(f"for {x} in range(0, n_{x}, {LINE // size}):", f"what {name} has next"):
+                w.line(f"prefetch({name}, {place} + {AHEAD // size})")
+
+    def _placed(self, operand: int) -> tuple[str, str]:
+        """An operand, and the place of its element for the values of the loop variables."""
+        name, _, place = self._at(operand).partition("[")
+        return name, place.removesuffix("]")
 
     def _set(self, names: Sequence[str], value: str) -> None:
         for name in names:

@@ -59,8 +59,3 @@ class _StreamedWriter(NestWriter):
             if not (ELEMENTS[self.nest.compute].exact or self.nest.copies):
                 value = f"{value} + {self.compute}(0)"
             self._store(value)
-
-    def _placed(self, operand: int) -> tuple[str, str]:
-        """An operand, and the place of its element for the values of the loop variables."""
-        name, _, place = self._at(operand).partition("[")
-        return name, place.removesuffix("]")

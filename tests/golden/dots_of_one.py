@@ -48,7 +48,7 @@ def contract(first, last, operands, sizes):
                 B,
                 (at_B_0,),
                 minimum(n_c, 1024),
-                minimum(4 * A_a, 512),
+                minimum(4 * A_a, 128),
                 0,
                 4,
             )
@@ -65,7 +65,7 @@ def contract(first, last, operands, sizes):
                     B,
                     (at_B_0,),
                     minimum(n_c - block * 1024, 1024),
-                    minimum(4 * A_a, 512),
+                    minimum(4 * A_a, 128),
                     1,
                     4,
                 )

@@ -10,6 +10,7 @@ b: contracted, innermost, unit stride in A, B
 from numba.types import float32, int8
 
 from einjit.kernel.intrinsics import minimum, restrict
+from einjit.kernel.vectors import prefetch
 
 CODEGEN = 1
 
@@ -26,6 +27,8 @@ def contract(first, last, operands, sizes):
         total = float32(0)
         part = float32(0)
         terms = 0
+        for b in range(0, n_b, 64):  # what A has next
+            prefetch(A, a * A_a + b + 4096)
         for block in range(0, n_b, 256):  # of terms
             end = minimum(n_b, block + 256)
             run = float32(0)
