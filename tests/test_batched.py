@@ -68,6 +68,7 @@ def test_integer_values_are_exact_in_every_shape_and_order(dtype):
         ("mk,kn->mn", [(1001, 4), (4, 5)]),
         ("mk,nk->mn", [(999, 7), (16, 7)]),
         ("bmk,bkn->bmn", [(3, 301, 4), (3, 4, 5)]),
+        ("bkm,kn->bmn", [(80, 5, 101), (5, 8)]),
         ("rij,rej->ei", [(3, 5, 7), (3, 605, 7)]),
         ("eqkl,qik->eqil", [(80, 5, 4, 3), (5, 9, 4)]),
         ("eqil,qjl->eij", [(80, 9, 7, 3), (9, 10, 3)]),

@@ -33,6 +33,7 @@ class _BatchedWriter(NestWriter):
                 if nest.boxes is None:
                     self._matrix(nest.heights)
                 else:
+                    self._open_loops(stack, list(range(nest.tile, nest.boxes + 1)), "free")
                     self._box()
         w.drop_unused()
 
@@ -51,7 +52,8 @@ class _BatchedWriter(NestWriter):
     def _matrix(self, heights: Heights) -> None:
         """A product in tiles of these heights."""
         nest, tiled = self.nest, self.nest.tile_loops
-        loops = [i for i in range(nest.tile, nest.loops) if i not in tiled]
+        first = nest.tile if nest.boxes is None else max(nest.tile, nest.boxes + 1)
+        loops = [i for i in range(first, nest.loops) if i not in tiled]
         free = [i for i in loops if i not in nest.contracted]
         contracted = [i for i in loops if i in nest.contracted]
         before = " + ".join(map(index_name, contracted)) or "0"
