@@ -9,10 +9,10 @@ import pytest
 
 from einjit import target
 from einjit.names import index_name
-from einjit.plan import batched, blocking, columns, dots, nesting, streamed, tiling
+from einjit.plan import batched, blocking, columns, dots, nesting, packed, streamed, tiling
 from einjit.registry import registry
 
-MODULES = (target, batched, blocking, columns, dots, nesting, streamed, tiling)
+MODULES = (target, batched, blocking, columns, dots, nesting, packed, streamed, tiling)
 """Those that ask for them."""
 
 OVERRUN = 3 * 64
@@ -56,16 +56,17 @@ def blocked_for(
             registry.forget_calls()
 
 
-def scratch_bytes(packed, sizes):
+def scratch_bytes(nest, sizes):
     """Bytes of scratch memory that a packed contraction of these sizes uses."""
-    named = dict(zip(packed.sizes(), sizes, strict=True))
-    if packed.direct:
+    named = dict(zip(nest.sizes(), sizes, strict=True))
+    if nest.direct:
         return named["to_c"] + OVERRUN
 
     def box(group):
         return math.prod(named[f"box_{index_name(i)}"] for i in group)
 
-    item = np.dtype(packed.compute).itemsize
-    lines = -(-box(packed.group_n) * item // 64) | 1  # of a row, in an odd number of them
-    rows = box(packed.group_s) * box(packed.group_m)
+    item = np.dtype(nest.compute).itemsize
+    lines = -(-box(nest.group_n) * item // 64) | 1  # of a row, in an odd number of them
+    rows = box(nest.group_s) * box(nest.group_m)
+    rows *= named["per_tile"] if named["held"] else 1
     return named["to_c"] + rows * lines * 64 + OVERRUN

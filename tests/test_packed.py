@@ -10,7 +10,7 @@ from packing import TINY, check, in_pages, integers, packed_of, packing_all, pla
 from strategies import MULTIPLIED, lay_out, random_product
 
 import einjit
-from einjit.plan.blocking import macrokernel
+from einjit.plan.packed import macrokernel
 
 # --- every extent
 

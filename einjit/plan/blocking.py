@@ -14,8 +14,9 @@ import numpy as np
 
 from einjit.plan.groups import Groups, unit_loop, wants_swap
 from einjit.plan.indices import PAGE, Loops
-from einjit.plan.packed import LINE, MOST_TERMS, SCRATCH, Macrokernel, Move, Packed
-from einjit.target import caches, cores, last_cache, vector_bytes, vector_registers
+from einjit.plan.packed import LINE, MOST_TERMS, SCRATCH, Packed, macrokernel, move
+from einjit.plan.spans import Span
+from einjit.target import caches, cores, last_cache
 
 COPY_TIME = 20
 """What packing or copying an element costs, in multiplications and additions of a lane: up to 34
@@ -64,31 +65,7 @@ class Blocked:
     most_terms: int | None
 
 
-def macrokernel(dtype: str) -> Macrokernel:
-    """The macrokernel of a dtype: as many rows as leave a few registers free for B and a factor."""
-    lanes = vector_bytes() // np.dtype(dtype).itemsize
-    parts = 2 if np.dtype(dtype).kind == "c" else 1  # a complex sum takes two registers
-    return Macrokernel(dtype, lanes, 3 * vector_registers() // 8 // parts)
-
-
-def move(dtype: str) -> Move:
-    """The move of a dtype's elements."""
-    size = np.dtype(dtype).itemsize
-    return Move(size, vector_bytes() // size)
-
-
-@dataclass(frozen=True, slots=True)
-class Span:
-    """How a contracted loop is cut: the loop, the length of its pieces, their number, and the
-    stride from one piece's result to the next."""
-
-    loop: int
-    length: int
-    number: int
-    stride: int
-
-
-def block(loops: Loops, dtype: str, span: "Span | None" = None) -> Blocked:
+def block(loops: Loops, dtype: str, span: Span | None = None) -> Blocked:
     """Block a contraction of two operands, simplified, whose groups M, N and K are not empty.
 
     With a `span` one of its contracted loops is cut.
@@ -192,7 +169,7 @@ class _Blocking:
         copies_a = packed.pack_a or (self.rows and self.a[self.m[-1]] * self.size % PAGE == 0)
         copy_a = COPY_TIME if copies_a else READ_TIME
         # What is swept keeps its long rows.
-        cuts = (1, 2, 4) if self.swept else (1, 2, 3, 4, 6, 8, 16)
+        cuts: tuple[float, ...] = (1, 2, 4) if self.swept else (1, 1.5, 2, 3, 4, 6, 8, 16)
         for parts in cuts[: 1 if busy == 1 else None]:
             box = self._boxes(packed, parts)
             boxes = {i: -(-self.extents[i] // box[i]) for i in box}
@@ -200,10 +177,10 @@ class _Blocking:
             spans = self.span.number if self.span else 1
             others = spans * math.prod(boxes.get(i, self.extents[i]) for i in (*self.h, *self.n))
             whole = spans * math.prod(self.extents[i] / box.get(i, 1) for i in (*self.h, *self.n))
-            several = self.direct or all(boxes[i] == 1 for i in self.k)
+            most = self._most_per_tile(box)
             width, height = (math.prod(box[i] for i in group) for group in (self.n, self.m))
             for share in dict.fromkeys(-(-of_m // n) for n in range(1, 4 * busy + 1)):
-                per_tile = share if several else 1
+                per_tile = min(share, most)
                 tiles = others * -(-of_m // per_tile)
                 of_a_core = self._volume(self.m) * whole / busy  # rows, were all work shared
                 rows = min(height * per_tile, self._volume(self.m))
@@ -214,7 +191,7 @@ class _Blocking:
         assert best
         return best[1:]
 
-    def _boxes(self, packed: Packed, parts: int) -> dict[int, int]:
+    def _boxes(self, packed: Packed, parts: float) -> dict[int, int]:
         """The extent of each loop's box, where that of N is so many times smaller than it could."""
         l1, l2 = caches()
         l2 = min(l2, SCRATCH // 2, 64 * l1)
@@ -225,13 +202,13 @@ class _Blocking:
             high = max(high, TALL)
         if self.swept:
             wide = SWEPT_WIDTH // self.size
-        if not self.direct:
+        if not self.direct and self._volume(self.k) <= deep:  # C is moved while it is in the cache
             wide = min(wide, high * 2)
         box = {i: min(self.extents[i], LINE // self.size) for i in self.s}
         if self.s:  # cubes in place of panels: every iteration side by side has boxes of its own
             deep = 4 * self.wide
             high = wide = min(l2 // (2 * LINE * deep), math.isqrt(2 * l2 // LINE))
-        wide = max(2 * self.wide, min(wide, self._volume(self.n)) // parts)
+        wide = max(2 * self.wide, int(min(wide, self._volume(self.n)) // parts))
         a, b, c = self.units
         box |= self._fill(self.k, deep, [b], 1)
         box |= self._fill(self.n, wide, [c, b], self.wide)
@@ -265,6 +242,17 @@ class _Blocking:
         to_c = to_b + side * depth * (panels if self._has_panels() else padded(width))
         return to_b, to_c, to_c + (0 if self.direct else side * height * padded(width))
 
+    def _holds(self, box: dict[int, int]) -> bool:
+        """Whether boxes of C wait for the next block of K."""
+        return not self.direct and any(box[i] < self.extents[i] for i in self.k)
+
+    def _most_per_tile(self, box: dict[int, int]) -> int:
+        """How many boxes of M a tile may have: as many boxes of C as there is room for."""
+        _, before, behind = self._places(box)
+        if not self._holds(box):
+            return self._volume(self.m)
+        return max(1, (SCRATCH - before) // (behind - before))
+
     def _fill(
         self, group: tuple[int, ...], room: int, first: list[int | None], step: int
     ) -> dict[int, int]:
@@ -296,15 +284,13 @@ class _Blocking:
 
     def _packed(self) -> Packed:
         a, b, c = self.units
-        name = {old: new for new, old in enumerate([*self.h, *self.m, *self.n, *self.k])}
-        inner_m, inner_n, inner_k = self.m[-1], self.n[-1], self.k[-1]
-        boxed = (*self.s, *self.n, *self.k)
-        b_row = b if b in boxed and b != inner_n else inner_k
-        rest = [i for i in (*self.s, *self.m, *self.n) if i != inner_n]
-        c_row = c if c in rest else min(rest, key=lambda i: abs(self.c[i]))
-        a_column, a_row = (inner_k, inner_m) if self.rows else (inner_m, inner_k)
-        if a in (*self.s, *self.m, *self.k) and a != a_column:
-            a_row = a
+        in_a, in_b = (*self.s, *self.m, *self.k), (*self.s, *self.k, *self.n)
+        a_column = (self.k if self.rows else self.m)[-1]
+        moves = (
+            self._move(in_a, a_column, (a, self.m[-1] if self.rows else None), self.a),
+            self._move(in_b, self.n[-1], (b,), self.b),
+            self._move((*self.s, *self.m, *self.n), self.n[-1], (c,), self.c),
+        )
         single = len(self.k) == 1 and not self.s
         keeps_a = single and (self.direct or len(self.m) == 1)
         pack_b = not (self.swept or (self._keeps_b(LONG_SUM) and self._leaves_b()))
@@ -323,10 +309,24 @@ class _Blocking:
             direct=self.direct,
             boxed=bool(self.s),
             spans=self.span is not None,
-            a_move=(name[a_row], name[a_column]),
-            b_move=(name[b_row], name[inner_n]),
-            c_move=(name[c_row], name[inner_n]),
+            a_move=moves[0],
+            b_move=moves[1],
+            c_move=moves[2],
         )
+
+    def _move(
+        self,
+        loops: tuple[int, ...],
+        column: int,
+        rows: tuple[int | None, ...],
+        strides: Sequence[int],
+    ) -> tuple[int, ...]:
+        """The order in which a box is moved: as the operand lies, the two loops last that one call
+        runs: the box's columns, and as its rows the first of some loops, or the nearest one."""
+        name = {old: new for new, old in enumerate([*self.h, *self.m, *self.n, *self.k])}
+        others = sorted((i for i in loops if i != column), key=lambda i: -abs(strides[i]))
+        row = next((i for i in rows if i in others), others[-1])
+        return (*(name[i] for i in others if i != row), name[row], name[column])
 
     def _has_panels(self) -> bool:
         """Whether a packed B lies in micropanels: several loops of N are flattened in rows."""
@@ -391,7 +391,7 @@ class _Blocking:
         h, m, n, k = self.h, self.m, self.n, self.k
         sizes = [self.extents[i] for i in (*h, *m, *n, *k)]
         sizes += [box[i] for i in (*self.s, *m, *n, *k)]
-        sizes += [per_tile, *self._places(box)[:2]]
+        sizes += [per_tile, *self._places(box)[:2], int(self._holds(box))]
         if self.span:
             sizes += [self.span.length, self.span.stride]
         terms = ((*h, *m, *k), (*h, *k, *n), (*h, *m, *n))

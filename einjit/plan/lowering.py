@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from einjit.plan.batched import LONG_BATCH, MULTIPLIED, is_batched, lower_batched
-from einjit.plan.blocking import Blocked, Span, block
+from einjit.plan.blocking import Blocked, block
 from einjit.plan.columns import is_columns, lower_columns
 from einjit.plan.dots import is_dots, lower_dots
 from einjit.plan.groups import Groups
@@ -24,7 +24,7 @@ from einjit.plan.nesting import (
     outermost,
     parallel_loops,
 )
-from einjit.plan.spans import LONG_SUM, SPANS, pieces_of, spans_of
+from einjit.plan.spans import LONG_SUM, SPANS, Span, pieces_of, spans_of
 from einjit.plan.streamed import is_streamed, lower_streamed
 from einjit.plan.task import BYTE_TIME, FMA_TIME, Lowered, Task
 from einjit.plan.tiling import (

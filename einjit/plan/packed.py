@@ -2,7 +2,10 @@
 
 from dataclasses import dataclass
 
+import numpy as np
+
 from einjit.names import index_name, operand_name, term
+from einjit.target import vector_bytes, vector_registers
 
 LINE = 64
 """Bytes of a cache line: rows of packed boxes begin at one."""
@@ -105,7 +108,8 @@ class Packed:
     unit stride. With `spans` the first loop of K is cut into fixed pieces that run in parallel,
     each with a result of its own.
 
-    `a_move`, `b_move` and `c_move` are the two loops (row, column) that one call of `move` runs.
+    `a_move`, `b_move` and `c_move` are the loops of a box in the order it is moved; one call of
+    `move` runs the last two, row and column.
     """
 
     batch: int
@@ -122,9 +126,9 @@ class Packed:
     direct: bool
     boxed: bool
     spans: bool
-    a_move: tuple[int, int]
-    b_move: tuple[int, int]
-    c_move: tuple[int, int]
+    a_move: tuple[int, ...]
+    b_move: tuple[int, ...]
+    c_move: tuple[int, ...]
 
     @property
     def kind(self) -> str:
@@ -211,13 +215,27 @@ class Packed:
 
         `n_a` are extents, `box_a` the extent of a loop's box, `A_a` strides in elements; `per_tile`
         boxes of M are a tile's; `to_b` and `to_c` are where the boxes of B and C lie in the scratch
-        memory, in bytes.
+        memory, in bytes; `held` is 1 where a tile's boxes of C wait there for the next block of K,
+        else 0: there is room for one.
         """
         h, m, n, k = self.group_h, self.group_m, self.group_n, self.group_k
         names = [f"n_{index_name(i)}" for i in (*h, *m, *n, *k)]
         names += [f"box_{index_name(i)}" for i in (*self.group_s, *m, *n, *k)]
-        names += ["per_tile", "to_b", "to_c"]
+        names += ["per_tile", "to_b", "to_c", "held"]
         names += ["span", "C_span"] * self.spans
         for operand, loops in zip(self.operands, self.terms, strict=True):
             names += [f"{operand}_{index_name(i)}" for i in loops]
         return names
+
+
+def macrokernel(dtype: str) -> Macrokernel:
+    """The macrokernel of a dtype: as many rows as leave a few registers free for B and a factor."""
+    lanes = vector_bytes() // np.dtype(dtype).itemsize
+    parts = 2 if np.dtype(dtype).kind == "c" else 1  # a complex sum takes two registers
+    return Macrokernel(dtype, lanes, 3 * vector_registers() // 8 // parts)
+
+
+def move(dtype: str) -> Move:
+    """The move of a dtype's elements."""
+    size = np.dtype(dtype).itemsize
+    return Move(size, vector_bytes() // size)

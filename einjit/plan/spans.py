@@ -1,6 +1,7 @@
 """A long sum in fixed spans, each with a result of its own, and a second step that adds those."""
 
 import math
+from dataclasses import dataclass
 
 from einjit.equation.operands import Layout, packed
 from einjit.plan.indices import Loops
@@ -16,6 +17,17 @@ SPANS = 64
 SPAN_TERMS = 64
 """terms of each result that a piece has at least where there are FEW_TILES of them: the second step
 reads so much less than the first."""
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """How a contracted loop is cut: the loop, the length of its pieces, their number, and the
+    stride from one piece's result to the next."""
+
+    loop: int
+    length: int
+    number: int
+    stride: int
 
 
 def spans_of(loops: Loops, cut: int) -> tuple[int, int]:

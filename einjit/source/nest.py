@@ -289,11 +289,6 @@ class NestWriter(Terms):
             with w.block(f"for {x} in range(0, n_{x}, {LINE // size}):", f"what {name} has next"):
                 w.line(f"prefetch({name}, {place} + {AHEAD // size})")
 
-    def _placed(self, operand: int) -> tuple[str, str]:
-        """An operand, and the place of its element for the values of the loop variables."""
-        name, _, place = self._at(operand).partition("[")
-        return name, place.removesuffix("]")
-
     def _set(self, names: Sequence[str], value: str) -> None:
         for name in names:
             self.w.line(f"{name} = {value}")

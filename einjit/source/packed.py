@@ -67,6 +67,9 @@ class _PackedWriter:
                     self._enter(p.group_m, "height")
                     if p.pack_a:
                         self._pack_a()
+                    if not p.direct:
+                        number = "(m_box - m_first) * held"
+                        w.line(f"c_box = place(c_first, {self.size}, ({number}, most * c_m))")
                     self._macrokernel()
             w.line("give(arena)")
         w.drop_unused()
@@ -87,11 +90,16 @@ class _PackedWriter:
         w.line("tiles_m = parts(boxes, per_tile)")
         w.line("a_box = arena")
         w.line("b_box = a_box + to_b")
-        w.line("c_box = a_box + to_c")
+        w.line("c_first = a_box + to_c")
+        factors = [f"box_{index_name(i)}" for i in (*p.group_s, *p.group_m)]
+        self._product("most", factors, "rows of a box")
 
     def _count(self, name: str, group: Sequence[int], comment: str) -> None:
         """How many boxes a group is cut into."""
-        factors = [f"boxes_{index_name(i)}" for i in group]
+        self._product(name, [f"boxes_{index_name(i)}" for i in group], comment)
+
+    def _product(self, name: str, factors: Sequence[str], comment: str) -> None:
+        """A name for a product, on one line or two."""
         self.w.line(f"{name} = {' * '.join(factors[:FACTORS])}", comment)
         if factors[FACTORS:]:
             self.w.line(f"{name} = {' * '.join([name, *factors[FACTORS:]])}")
@@ -152,7 +160,6 @@ class _PackedWriter:
         self.w.line(f"at_b = {self._address('B', p.terms[1])}")
         self._move(
             p.b_move,
-            (*p.group_s, *p.group_k, *p.group_n),
             ("b_box", self._in_b),
             ("at_b", _stride("B")),
             "depth" if p.panels else "1",
@@ -167,7 +174,6 @@ class _PackedWriter:
         w.line(f"at_a = {self._address('A', p.terms[0])}")
         self._move(
             p.a_move,
-            (*p.group_s, *p.group_m, *p.group_k),
             ("a_box", self._in_a),
             ("at_a", _stride("A")),
         )
@@ -176,20 +182,19 @@ class _PackedWriter:
         p = self.p
         with self.w.block("if block == blocks:"):
             self.w.line(f"at_c = {self._address('C', p.terms[2])}")
-            loops = (*p.group_s, *p.group_m, *p.group_n)
-            self._move(p.c_move, loops, ("at_c", _stride("C")), ("c_box", self._in_c))
+            self._move(p.c_move, ("at_c", _stride("C")), ("c_box", self._in_c))
 
     def _move(
         self,
-        pair: tuple[int, int],
         loops: Sequence[int],
         to: tuple[str, Callable[[int], str]],
         source: tuple[str, Callable[[int], str]],
         panel: str = "1",
     ) -> None:
-        """Move a box, two of its loops in one call; each side has an address and strides."""
+        """Move a box, its last two loops in one call; each side has an address and strides."""
+        *others, row, column = loops
+        pair = row, column
         with ExitStack() as stack:
-            others = [i for i in loops if i not in pair]
             for name in map(index_name, others):
                 stack.enter_context(self.w.block(f"for {name} in range(e_{name}):"))
             arguments = [f"e_{index_name(i)}" for i in pair]

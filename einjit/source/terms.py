@@ -114,6 +114,11 @@ class Terms:
             parts[:TERMS] = [f"at_{name}"]
         return f"{name}[{' + '.join(parts) or '0'}]"
 
+    def _placed(self, operand: int) -> tuple[str, str]:
+        """An operand, and the place of its element for the values of the loop variables."""
+        name, _, place = self._at(operand).partition("[")
+        return name, place.removesuffix("]")
+
     def _value(self, loop: int) -> str:
         """A loop's variable; in a row of those added together, so much more."""
         name = index_name(loop)

@@ -40,21 +40,21 @@ def contract(first, last, operands, sizes):
     box_g = sizes[15]
     per_tile = sizes[16]
     to_b = sizes[17]
-    A_a = sizes[19]
-    A_b = sizes[20]
-    A_c = sizes[21]
-    A_f = sizes[22]
-    A_g = sizes[23]
-    B_a = sizes[24]
-    B_f = sizes[25]
-    B_g = sizes[26]
-    B_d = sizes[27]
-    B_e = sizes[28]
-    C_a = sizes[29]
-    C_b = sizes[30]
-    C_c = sizes[31]
-    C_d = sizes[32]
-    C_e = sizes[33]
+    A_a = sizes[20]
+    A_b = sizes[21]
+    A_c = sizes[22]
+    A_f = sizes[23]
+    A_g = sizes[24]
+    B_a = sizes[25]
+    B_f = sizes[26]
+    B_g = sizes[27]
+    B_d = sizes[28]
+    B_e = sizes[29]
+    C_a = sizes[30]
+    C_b = sizes[31]
+    C_c = sizes[32]
+    C_d = sizes[33]
+    C_e = sizes[34]
     boxes_b = parts(n_b, box_b)
     boxes_c = parts(n_c, box_c)
     boxes_d = parts(n_d, box_d)
@@ -92,19 +92,19 @@ def contract(first, last, operands, sizes):
                 depth = flat_f * e_f
                 block += 1
                 at_b = place(B, 8, (a, B_a, f0, B_f, g0, B_g, d0, B_d, e0, B_e))
-                for f in range(e_f):
-                    for d in range(e_d):
+                for g in range(e_g):
+                    for f in range(e_f):
                         call9(
                             move,
                             (
-                                e_g,
+                                e_d,
                                 e_e,
-                                place(b_box, 8, (f, flat_f * b_k, d, flat_d)),
-                                flat_g * b_k,
+                                place(b_box, 8, (g, flat_g * b_k, f, flat_f * b_k)),
+                                flat_d,
                                 flat_e,
                                 1,
-                                place(at_b, 8, (f, B_f, d, B_d)),
-                                B_g,
+                                place(at_b, 8, (g, B_g, f, B_f)),
+                                B_d,
                                 B_e,
                             ),
                         )
@@ -119,19 +119,19 @@ def contract(first, last, operands, sizes):
                     height = flat_b * e_b
                     a_k = row_of(height, 8)
                     at_a = place(A, 8, (a, A_a, b0, A_b, c0, A_c, f0, A_f, g0, A_g))
-                    for b in range(e_b):
-                        for f in range(e_f):
+                    for f in range(e_f):
+                        for g in range(e_g):
                             call9(
                                 move,
                                 (
-                                    e_g,
+                                    e_b,
                                     e_c,
-                                    place(a_box, 8, (b, flat_b, f, flat_f * a_k)),
-                                    flat_g * a_k,
+                                    place(a_box, 8, (f, flat_f * a_k, g, flat_g * a_k)),
+                                    flat_b,
                                     flat_c,
                                     1,
-                                    place(at_a, 8, (b, A_b, f, A_f)),
-                                    A_g,
+                                    place(at_a, 8, (f, A_f, g, A_g)),
+                                    A_b,
                                     A_c,
                                 ),
                             )

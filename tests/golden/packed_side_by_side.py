@@ -35,15 +35,16 @@ def contract(first, last, operands, sizes):
     per_tile = sizes[11]
     to_b = sizes[12]
     to_c = sizes[13]
-    A_a = sizes[14]
-    A_b = sizes[15]
-    A_d = sizes[16]
-    B_a = sizes[17]
-    B_d = sizes[18]
-    B_c = sizes[19]
-    C_a = sizes[20]
-    C_b = sizes[21]
-    C_c = sizes[22]
+    held = sizes[14]
+    A_a = sizes[15]
+    A_b = sizes[16]
+    A_d = sizes[17]
+    B_a = sizes[18]
+    B_d = sizes[19]
+    B_c = sizes[20]
+    C_a = sizes[21]
+    C_b = sizes[22]
+    C_c = sizes[23]
     boxes_b = parts(n_b, box_b)
     boxes_c = parts(n_c, box_c)
     boxes_d = parts(n_d, box_d)
@@ -51,7 +52,8 @@ def contract(first, last, operands, sizes):
     tiles_m = parts(boxes, per_tile)
     a_box = arena
     b_box = a_box + to_b
-    c_box = a_box + to_c
+    c_first = a_box + to_c
+    most = box_a * box_b  # rows of a box
     for tile in range(first, last):  # parallel
         m_first = tile % tiles_m * per_tile
         m_last = minimum(boxes, m_first + per_tile)
@@ -111,6 +113,7 @@ def contract(first, last, operands, sizes):
                             A_d,
                         ),
                     )
+                c_box = place(c_first, 4, ((m_box - m_first) * held, most * c_m))
                 for a in range(e_a):
                     call12(
                         macrokernel,
