@@ -3,7 +3,7 @@
 import ast
 import builtins
 from collections import Counter
-from itertools import chain, count
+from itertools import chain
 from random import Random
 
 import numpy as np
@@ -45,7 +45,7 @@ def random_terms(rng):
 def random_plan(rng):
     """The plan of an equation, and what it was made of."""
     terms, result = random_product(rng) if rng.random() < 0.7 else random_terms(rng)
-    for _ in count():
+    while True:
         extents = {letter: rng.choice(EXTENTS) for letter in sorted(set("".join(terms)))}
         shapes = [tuple(extents[letter] for letter in term) for term in (*terms, result)]
         if all(np.prod(shape, dtype=float) < MOST for shape in shapes):

@@ -88,13 +88,15 @@ def test_long_sums_with_few_results(dtype):
 def test_few_columns_keep_the_bound(dtype):
     """Of random values, and of equal ones, whose roundings all go one way."""
     rng = np.random.default_rng(5)
-    for n in (16, 2047, 40_001):
+    for n in (16, 4096, 40_001):
         for fill in (rng.standard_normal, lambda shape: np.full(shape, 0.07)):
-            x, w, y = (fill(shape).astype(dtype) for shape in ((n, 3), (n,), (n, 2)))
+            shapes = ((n, 3), (n,), (n, 2), (min(n, 4096), 96))
+            x, w, y, z = (fill(shape).astype(dtype) for shape in shapes)
             for subscripts, operands in [
                 ("ij->j", [x]),
                 ("ij,i->j", [x, w]),
                 ("ij,ik->jk", [x, y]),
+                ("ij->j", [z]),
             ]:
                 assert steps(subscripts, *operands)[0] == "columns"
                 found = einjit.einsum(subscripts, *operands)

@@ -1,5 +1,5 @@
-"""Sums of few columns: rows of fewer elements than a vector has, which follow each other in memory,
-are read a vector at a time, whatever row an element is of; the sums are sorted out at the end."""
+"""Sums of few columns: rows that follow each other in memory are read a vector at a time, whatever
+row an element is of; the sums are sorted out at the end."""
 
 import math
 from dataclasses import dataclass, replace
@@ -28,7 +28,6 @@ operand with rows shorter than one."""
 WIDEST_COMPLEX = 6
 """Vectors of a row up to which complex products are summed so: longer rows are better added to a
 strip of sums. Measured."""
-
 
 MOST_SETS = 3
 """Times that blocks of rows are read, each for some of the products, up to which a product that

@@ -73,12 +73,14 @@ def _has_short_rows(nest: Nest, extents: Sequence[int]) -> bool:
     return extents[-1] <= SHORT_ROW and (whole or extents[-1] > TINY or not nest.contracted)
 
 
-def _asked(nest: Nest, loops: Loops) -> tuple[int, ...]:
-    """The operands whose rows are short, follow each other and come from memory."""
+def _asked(nest: Nest, loops: Loops, order: Sequence[int]) -> tuple[int, ...]:
+    """The operands whose rows are short, follow each other and come from memory; `order` says which
+    of the step's operands they are."""
     found, rows = [], []
     for number, dtype in enumerate(map(np.dtype, nest.dtypes[:-1])):
         count = math.prod(loops.extents[i] for i in nest.terms[number])
-        row = loops.extents[-1] * dtype.itemsize if nest.unit[number] else 0
+        follow = nest.unit[number] and loops.extents[-1] in loops.strides[order[number]]
+        row = loops.extents[-1] * dtype.itemsize if follow else 0
         if row >= LINE and count * dtype.itemsize > last_cache() // 2:
             found.append(number)
             rows.append(row // ASKED_COMPLEX if dtype.kind == "c" else row)
@@ -136,7 +138,7 @@ def lower_nest(
         return loops.extents[loop] if operand is None else loops.strides[rows[operand]][loop]
 
     if nest.sums_innermost and nest.strip_loop is None and not (nest.together or span):
-        nest = replace(nest, asked=_asked(nest, loops))
+        nest = replace(nest, asked=_asked(nest, loops, order))
     first = known if unrolled is None else unrolled
     if first is not None:
         constants = [

@@ -1,5 +1,6 @@
 """Write sums of few columns, over rows that are read a vector at a time."""
 
+import math
 from contextlib import ExitStack
 
 from einjit.names import index_name
@@ -69,10 +70,12 @@ class _ColumnsWriter:
             for number, count in zip(range(len(names) - 1), elements, strict=False):
                 name = names[number]
                 parts = [f"{index_name(i)} * {name}_{index_name(i)}" for i in self._loops(number)]
-                parts += [f"begin * {count}"] * (nest.span is not None)
+                times = f" * {count}" * (count > 1)
+                parts += [f"begin{times}"] * (nest.span is not None)
                 w.total(f"at_{name}", parts)
-                places.append(f"{name}, at_{name} + row * {count}")
-            step = BLOCK * nest.lanes
+                places.append(f"{name}, at_{name} + row{times}")
+            # Each sum in a register is of every so many rows: those that fill whole vectors.
+            step = BLOCK * nest.lanes // math.gcd(nest.columns, nest.lanes)
             with w.block(f"for block in range(parts(length, {step})):", "of rows"):
                 w.line(f"row = block * {step}")
                 rows = f"minimum(length - row, {step})"

@@ -32,9 +32,9 @@ def contract(first, last, operands, sizes):
             sums[i] = float64(0)
         at_A = 0
         at_B = 0
-        for block in range(parts(length, 1024)):  # of rows
-            row = block * 1024
-            rows = minimum(length - row, 1024)
+        for block in range(parts(length, 512)):  # of rows
+            row = block * 512
+            rows = minimum(length - row, 512)
             column_products(sums, A, at_A + row * 6, B, at_B + row * 7, rows, 6, 7, 0, 3, 1, 4)
             column_products(sums, A, at_A + row * 6, B, at_B + row * 7, rows, 6, 7, 3, 7, 1, 4)
         at = 0
