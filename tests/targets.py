@@ -9,10 +9,31 @@ import pytest
 
 from einjit import target
 from einjit.names import index_name
-from einjit.plan import batched, blocking, columns, dots, nesting, packed, streamed, tiling
+from einjit.plan import (
+    batched,
+    blocking,
+    collected,
+    columns,
+    dots,
+    nesting,
+    packed,
+    streamed,
+    tiling,
+)
 from einjit.registry import registry
 
-MODULES = (target, batched, blocking, columns, dots, nesting, packed, streamed, tiling)
+MODULES = (
+    target,
+    batched,
+    blocking,
+    collected,
+    columns,
+    dots,
+    nesting,
+    packed,
+    streamed,
+    tiling,
+)
 """Those that ask for them."""
 
 OVERRUN = 3 * 64

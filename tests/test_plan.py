@@ -1,5 +1,6 @@
 """Plans: their print, the loops of a step, the table of lowerings, paths, conversions, counts."""
 
+import math
 from collections import Counter
 from itertools import permutations, product
 from random import Random
@@ -8,11 +9,13 @@ from textwrap import dedent
 import numpy as np
 import pytest
 from strategies import random_case
+from targets import blocked_for
 
 import einjit
 from einjit.equation.operands import Layout, as_plain, packed
 from einjit.equation.parser import parse
 from einjit.kernel.layout import MOST_POINTERS
+from einjit.plan.collected import Collected
 from einjit.plan.columns import ROWS, ROWS_OF_BATCH
 from einjit.plan.dots import FEW, FEW_WIDE, TURNED
 from einjit.plan.indices import Loops, arrange, inner_cost, simplify
@@ -512,6 +515,36 @@ def test_tiles_fit_their_room():
             assert high * wide <= room
             if turned:  # whole blocks are written of what is turned
                 assert -(-high // LANES) * LANES * (-(-wide // LANES) * LANES) <= room
+
+
+@pytest.mark.parametrize("dtype", ["int8", "int16", "float32", "float64", "complex128"])
+def test_collected_tiles_fit_their_room(dtype):
+    """And what is written in one run is one."""
+    rng, seen = np.random.default_rng(2), set()
+    for _ in range(600):
+        n = int(rng.integers(2, 5))
+        extents = tuple(rng.choice((2, 7, 20, 90, 300, 3000), n).tolist())
+        out = "".join(rng.permutation(list("abcd"[:n])))
+        with blocked_for(last_cache=1 << 10):
+            lowered = only(plan_of(f"{'abcd'[:n]}->{out}", extents, dtype=dtype, order="C"))
+        nest = lowered.nest
+        if not isinstance(nest, Collected):
+            continue
+        *_, ahead = lowered.sizes
+        *deep, high, wide = lowered.sizes[-1 - nest.tiled : -1]
+        *_, z, y, x = (1, *lowered.loops.extents)
+        assert ahead > 0
+        assert 0 < high <= y
+        assert 0 < wide <= x
+        assert math.prod((*deep, high, wide)) <= nest.room
+        if deep:
+            follows = lowered.loops.strides[1][-3]
+            assert 0 < deep[0] <= z
+            assert wide == x
+            assert follows == (x * y if nest.whole else x)
+            assert high == y or not nest.whole
+        seen.add((nest.tiled, nest.whole))
+    assert seen == {(2, False), (3, False), (3, True)}
 
 
 def test_every_lowering_is_reached_with_its_reason():

@@ -131,6 +131,9 @@ GOLDEN = {
     "copy": case("ij->ji", (70, 40), dtypes="float32"),
     "copy_past": case("ij->ji", (128, 70), dtypes="float32"),
     "copy_streamed": case("ijk->jik", (7, 60, 80), dtypes="complex128"),
+    "collected": case("ijk->ikj", (200, 9, 6), dtypes="float32"),
+    "collected_rows": case("ijkl->lkji", (5, 7, 50, 9)),
+    "collected_long": case("ij->ji", (250, 190), dtypes="uint8"),
     "copy_of_rows": case("ijk->jik", (7, 6, 40), dtypes="int8"),
     # Tiny sums.
     "unrolled": case("bij,bjk->bik", (70, 3, 3), (70, 3, 3), dtypes="float32"),
@@ -306,7 +309,7 @@ def test_golden_nests_cover_every_part():
     joint = {nest.kind for nest in found.values() if "jointly" in Source(nest).text}
     assert len(joint) == 3
     exact = {(nest.kind, ELEMENTS[nest.compute].exact) for nest in found.values()}
-    assert len(exact) == 16
+    assert len(exact) == 17
     assert {nest.compute for nest in found.values()} >= {"bool", "float32", "complex64", "int16"}
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 
 from einjit.plan.batched import LONG_BATCH, MULTIPLIED, is_batched, lower_batched
 from einjit.plan.blocking import Blocked, block
+from einjit.plan.collected import is_collected, lower_collected
 from einjit.plan.columns import is_columns, lower_columns
 from einjit.plan.dots import is_dots, lower_dots
 from einjit.plan.groups import Groups
@@ -245,6 +246,8 @@ def _as_tiled(name: str, reason: str, task: Task) -> list[Lowered]:
     loops, tiling = tiling_of(task)
     if tiling.turned and _is_narrow(loops, tiling, task):
         return [_interleaved(name, reason, task, loops, tiling)]
+    if is_collected(loops, tiling, task):
+        return [lower_collected(name, reason, task, loops, tiling)]
     return [lower_tiled(name, reason, task)]
 
 

@@ -43,12 +43,7 @@ class Tiled(Nest):
     @property
     def moves(self) -> bool:
         """Whether blocks are transposed from memory to memory."""
-        return self.copies and bool(self.turned) and (self._fills_vectors or not self.streams)
-
-    @property
-    def _fills_vectors(self) -> bool:
-        """Whether a block of the first operand has rows of whole vectors."""
-        return self.lanes(0) * np.dtype(self.dtypes[0]).itemsize == self.vector
+        return self.copies and bool(self.turned)
 
     @property
     def inner(self) -> int:

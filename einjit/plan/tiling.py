@@ -99,12 +99,12 @@ def tile(extents: Sequence[int], itemsize: int, turned: bool, room: int) -> tupl
     """Extents of a tile along its two loops, the last ones of these."""
     across, inner = extents[-2:]
     if not turned:
-        wide = _even(inner, room)
+        wide = even(inner, room)
         return min(across, room // wide), wide
     side = min(max(LANES, RUN // itemsize), math.isqrt(room) // LANES * LANES)
-    high = _even(across, side)
-    wide = _even(inner, max(side, side * side // _padded(high) // LANES * LANES))
-    return _even(across, max(side, side * side // _padded(wide) // LANES * LANES)), wide
+    high = even(across, side)
+    wide = even(inner, max(side, side * side // _padded(high) // LANES * LANES))
+    return even(across, max(side, side * side // _padded(wide) // LANES * LANES)), wide
 
 
 def tile_of_moves(loops: Loops, itemsize: int, past: bool) -> tuple[tuple[int, int], int]:
@@ -134,7 +134,7 @@ def _padded(extent: int) -> int:
     return -(-extent // LANES) * LANES
 
 
-def _even(extent: int, most: int) -> int:
+def even(extent: int, most: int) -> int:
     """A part of at most `most` that cuts an extent evenly, in blocks of LANES where it is cut."""
     if extent <= most:
         return extent

@@ -5,6 +5,7 @@ from functools import cached_property
 from hashlib import sha256
 
 from einjit.plan.batched import Batched
+from einjit.plan.collected import Collected
 from einjit.plan.columns import Columns
 from einjit.plan.dots import Dots
 from einjit.plan.nest import Nest
@@ -101,6 +102,10 @@ def _write(nest: Structure, body: Writer) -> None:
         from einjit.source.tiled import write_tiled
 
         write_tiled(nest, body)
+    elif isinstance(nest, Collected):
+        from einjit.source.collected import write_collected
+
+        write_collected(nest, body)
     elif isinstance(nest, Dots):
         from einjit.source.dots import write_dots
 
