@@ -27,7 +27,7 @@ from einjit.plan.nesting import (
 )
 from einjit.plan.spans import LONG_SUM, SPANS, Span, pieces_of, spans_of
 from einjit.plan.streamed import is_streamed, lower_streamed
-from einjit.plan.task import BYTE_TIME, FMA_TIME, Lowered, Task
+from einjit.plan.task import BYTE_TIME, FMA_TIME, PARALLEL_TIME, Lowered, Task
 from einjit.plan.tiling import (
     Tiling,
     arranged,
@@ -117,7 +117,9 @@ def _is_tiny(task: Task) -> bool:
 
 def _is_long_sum(task: Task) -> bool:
     loops = task.arranged
-    if not loops.contracted or loops.iterations < LONG_SUM:
+    if not loops.contracted or loops.iterations < LONG_SUM // 8:
+        return False
+    if loops.iterations < LONG_SUM and _as_nest("", "", task)[0].time < PARALLEL_TIME:
         return False
     return count_tiles(loops, *parallel_loops(loops, task.compute), task.compute) < FEW_TILES
 
