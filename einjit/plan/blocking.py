@@ -199,7 +199,7 @@ class _Blocking:
         wide = l2 // (2 * deep * self.size)
         high = l2 // (8 * deep * self.size)
         if packed.direct and packed.rows and not packed.pack_a:
-            high = max(high, TALL)
+            high = max(high, -(-TALL // self.kernel.rows) * self.kernel.rows)  # whole strips
         if self.swept:
             wide = SWEPT_WIDTH // self.size
         if not self.direct and self._volume(self.k) <= deep:  # C is moved while it is in the cache
