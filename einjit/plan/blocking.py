@@ -2,7 +2,7 @@
 the indices of a group are flattened, and how many of each a box holds.
 
 The sizes follow BLIS's model (Low et al., *Analytical modeling is enough for high-performance
-BLIS*): a micropanel of B in half of the L1 cache, the box of B in half of the L2 cache, that of A
+BLIS*): a micropanel of B in half of the L1 cache, the box of B in most of the L2 cache, that of A
 in an eighth; and Octavian's rule that an extent is cut evenly.
 """
 
@@ -195,22 +195,21 @@ class _Blocking:
         """The extent of each loop's box, where that of N is so many times smaller than it could."""
         l1, l2 = caches()
         l2 = min(l2, SCRATCH // 2, 64 * l1)
-        deep = self._depth()
-        wide = l2 // (2 * deep * self.size)
-        high = l2 // (8 * deep * self.size)
+        a, b, c = self.units
+        deep = 4 * self.wide if self.s else self._depth()
+        of_k = self._fill(self.k, deep, [b], 1)
+        cut = max(math.prod(of_k.values()), 3 * deep // 4)
+        wide, high = 3 * l2 // (5 * cut * self.size), l2 // (8 * cut * self.size)
         if packed.direct and packed.rows and not packed.pack_a:
             high = max(high, -(-TALL // self.kernel.rows) * self.kernel.rows)  # whole strips
         if self.swept:
             wide = SWEPT_WIDTH // self.size
         if not self.direct and self._volume(self.k) <= deep:  # C is moved while it is in the cache
             wide = min(wide, high * 2)
-        box = {i: min(self.extents[i], LINE // self.size) for i in self.s}
         if self.s:  # cubes in place of panels: every iteration side by side has boxes of its own
-            deep = 4 * self.wide
             high = wide = min(l2 // (2 * LINE * deep), math.isqrt(2 * l2 // LINE))
         wide = max(2 * self.wide, int(min(wide, self._volume(self.n)) // parts))
-        a, b, c = self.units
-        box |= self._fill(self.k, deep, [b], 1)
+        box = {i: min(self.extents[i], LINE // self.size) for i in self.s} | of_k
         box |= self._fill(self.n, wide, [c, b], self.wide)
         box |= self._fill(self.m, high, [a, c], self.kernel.rows)
         while self._places(box)[-1] > SCRATCH:  # short rows, each padded to a line

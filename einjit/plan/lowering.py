@@ -119,8 +119,9 @@ def _is_long_sum(task: Task) -> bool:
     loops = task.arranged
     if not loops.contracted or loops.iterations < LONG_SUM // 8:
         return False
-    if loops.iterations < LONG_SUM and _as_nest("", "", task)[0].time < PARALLEL_TIME:
-        return False
+    if loops.iterations < LONG_SUM:
+        (nest,) = _as_nest("", "", task)
+        return nest.tiles == 1 and nest.time >= PARALLEL_TIME
     return count_tiles(loops, *parallel_loops(loops, task.compute), task.compute) < FEW_TILES
 
 
