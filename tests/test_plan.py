@@ -32,8 +32,8 @@ from einjit.plan.nest import strip_length
 from einjit.plan.nesting import FEW_TILES, TILES, TINY
 from einjit.plan.path import MOST_TOGETHER, STEP
 from einjit.plan.plan import CAST_FIRST, EARLY, make_plan
-from einjit.plan.tiled import LANES, TILE
-from einjit.plan.tiling import tile
+from einjit.plan.tiled import LANES, TILE, TILE_OF_SUMS
+from einjit.plan.tiling import tile, tile_of_sums
 from einjit.target import last_cache, vector_bytes, vector_registers
 
 LENGTH = strip_length("float64")
@@ -418,6 +418,8 @@ def table():
         ("tiled", plan_of("ij,ji->ij", (16, 16), (16, 16))),
         ("nest", plan_of("ij,ji->ij", (15, 17), (17, 15))),
         ("tiled", plan_of("kij,kji->ij", (20, 16, 16), (20, 16, 16))),
+        ("tiled", plan_of("kij,kji->ij", (3, 99, 99), (3, 99, 99))),
+        ("unrolled", plan_of("kij,kji->ij", (3, 99, TINY), (3, TINY, 99))),
         ("tiled", plan_of("ij,ji->i", (16, 100), (100, 16))),
         ("tiled", plan_of("ij,ji,i->i", (16, 100), (100, 16), (16,))),
         ("nest", plan_of("ij,i->i", (16, 100), (16,))),
@@ -545,6 +547,18 @@ def test_collected_tiles_fit_their_room(dtype):
             assert high == y or not nest.whole
         seen.add((nest.tiled, nest.whole))
     assert seen == {(2, False), (3, False), (3, True)}
+
+
+def test_tiles_of_sums_fit_their_room():
+    rng = np.random.default_rng(1)
+    for itemsize in (1, 2, 4, 8, 16):
+        room = TILE_OF_SUMS // itemsize
+        for _ in range(2000):
+            extents = tuple(rng.integers(1, rng.choice((20, 200, 5000)), 2).tolist())
+            high, wide = tile_of_sums(extents, itemsize, room)
+            assert 1 <= high <= extents[0]
+            assert 1 <= wide <= extents[1]
+            assert -(-high // LANES) * LANES * (-(-wide // LANES) * LANES) <= room
 
 
 def test_every_lowering_is_reached_with_its_reason():

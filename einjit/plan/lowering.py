@@ -35,6 +35,7 @@ from einjit.plan.tiling import (
     is_tiled,
     lower_tiled,
     tiling_of,
+    turning,
 )
 
 NARROW = 4
@@ -107,9 +108,13 @@ def _tiny(loops: Loops) -> tuple[int, ...]:
 
 
 def _is_tiny(task: Task) -> bool:
-    """Whether every contracted loop is tiny and the others are long."""
+    """Whether every contracted loop is tiny and the others are long, and no two of those the ones
+    that operands have side by side."""
     loops = simplify(task.loops)
     tiny = _tiny(loops)
+    tiling = turning(loops, task.itemsizes)
+    if tiling and min(loops.extents[i] for i in (tiling.across or 0, tiling.inner)) > TINY:
+        return False
     others = math.prod(n for i, n in enumerate(loops.extents) if i not in tiny)
     contracted = set(loops.contracted)
     return bool(contracted) and contracted <= set(tiny) and others >= LONG_BATCH
@@ -121,7 +126,9 @@ def _is_long_sum(task: Task) -> bool:
         return False
     if loops.iterations < LONG_SUM:
         (nest,) = _as_nest("", "", task)
-        return nest.tiles == 1 and nest.time >= PARALLEL_TIME
+        results = math.prod(n for n, s in zip(loops.extents, loops.strides[-1], strict=True) if s)
+        few = results * SPANS * 4 <= loops.iterations
+        return few and nest.tiles == 1 and nest.time >= PARALLEL_TIME
     return count_tiles(loops, *parallel_loops(loops, task.compute), task.compute) < FEW_TILES
 
 

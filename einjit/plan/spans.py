@@ -9,8 +9,8 @@ from einjit.plan.nesting import FEW_TILES
 from einjit.plan.task import Task
 
 LONG_SUM = 1 << 18
-"""Iterations from which splitting a sum pays for the second step that adds its pieces, whatever one
-thread takes for them: of fewer, where they are one tile and enough work for two threads."""
+"""Iterations from which splitting a sum pays for the second step that adds its pieces. It pays for
+fewer where they are one tile, few results and enough work for two threads."""
 
 SPANS = 64
 """Pieces that a split sum is cut into at most, and"""

@@ -16,6 +16,9 @@ from einjit.plan.nest import Nest
 TILE = 16 << 10
 """Bytes of a tile at most."""
 
+TILE_OF_SUMS = 112 << 10
+"""The same where sums of a tile wait for all terms: memory is read in longer rows."""
+
 LANES = 16
 """Elements along the side of the largest block that is transposed in registers."""
 
@@ -59,6 +62,11 @@ class Tiled(Nest):
     def outer(self) -> tuple[int, ...]:
         """The free loops outside of the tiles."""
         return tuple(i for i in self.terms[-1] if i < self.across)
+
+    @property
+    def sums_wait(self) -> bool:
+        """Whether what is summed lies outside of the tiles."""
+        return bool(self.contracted) and self.across not in self.contracted
 
     def describe(self) -> list[str]:
         """The operands' types and the role of each loop, a line each."""
@@ -104,7 +112,8 @@ class Tiled(Nest):
     @property
     def room(self) -> int:
         """Elements of a tile, whole blocks of turned operands included."""
-        return TILE // max(np.dtype(dtype).itemsize for dtype in (*self.dtypes, self.compute))
+        size = TILE_OF_SUMS if self.sums_wait else TILE
+        return size // max(np.dtype(dtype).itemsize for dtype in (*self.dtypes, self.compute))
 
     def lanes(self, operand: int) -> int:
         """Elements of a turned operand that are transposed in one vector."""

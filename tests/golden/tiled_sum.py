@@ -33,10 +33,10 @@ def contract(first, last, operands, sizes):
     box_b = sizes[7]
     box_c = sizes[8]
     n_c = 30
-    B_turned = scratch(2048, float64)  # a tile, in the L1 cache
+    B_turned = scratch(14336, float64)  # a tile, in the L1 cache
     row = parts(box_c, 4) * 4  # of a tile that is turned
-    total = scratch(2048, float64)  # sums of a tile
-    part = scratch(2048, float64)  # and of a block of terms
+    total = scratch(14336, float64)  # sums of a tile
+    part = scratch(14336, float64)  # and of a block of terms
     boxes_b = parts(n_b, box_b)
     for tile in range(first, last):  # free, parallel
         b0 = tile % boxes_b * box_b
