@@ -1,7 +1,7 @@
 """The structure of a nest whose result is made tile by tile in the cache.
 
 Where operands have unit stride along different loops, one of them is turned round: a tile of it is
-transposed in registers, into the L1 cache, so that each line of memory is read whole and vectors
+transposed in registers, into the cache, so that each line of memory is read whole and vectors
 run along the other loop (Springer et al., *HPTT*, arXiv 1704.04374). Where the result is too large
 for the caches, whole lines of its tiles are written past them.
 """
@@ -28,7 +28,7 @@ class Tiled(Nest):
     """A nest in tiles of its two last loops, the innermost of which is free.
 
     Loops are numbered from the outermost: free ones, contracted ones, then the two of the tiles.
-    The `turned` operands have unit stride along the last loop but one and are read through the L1
+    The `turned` operands have unit stride along the last loop but one and are read through the
     cache, `vector` bytes at a time. With `streams` a product is collected in a tile and written
     past the caches. With `copies` nothing is computed: elements of one operand move as they are.
     """
@@ -71,7 +71,7 @@ class Tiled(Nest):
     def describe(self) -> list[str]:
         """The operands' types and the role of each loop, a line each."""
         turned = {self.operands[number] for number in self.turned}
-        where = "registers" if self.moves else "the L1 cache"
+        where = "registers" if self.moves else "the cache"
         lines = [
             f"{name}[{', '.join(map(index_name, indices))}]: {dtype}"
             + f", turned round in {where}" * (name in turned)

@@ -71,7 +71,7 @@ class _TiledWriter(Terms):
         for number in () if nest.moves else nest.turned:
             carrier = ELEMENTS[nest.dtypes[number]].carrier
             name = nest.operands[number]
-            w.line(f"{name}_turned = scratch({nest.room}, {carrier})", "a tile, in the L1 cache")
+            w.line(f"{name}_turned = scratch({nest.room}, {carrier})", "a tile, in the cache")
         if nest.turned and not nest.moves:
             lanes = max(map(nest.lanes, nest.turned))
             w.line(f"row = parts(box_{self.x}, {lanes}) * {lanes}", "of a tile that is turned")

@@ -1,7 +1,7 @@
 """ab,ab->ab
 
 A[a, b]: float32
-B[a, b]: float32, turned round in the L1 cache
+B[a, b]: float32, turned round in the cache
 C[a, b]: float32
 a: free, in tiles
 b: free, in tiles
@@ -29,7 +29,7 @@ def contract(first, last, operands, sizes):
     C_a = sizes[4]
     box_a = sizes[5]
     box_b = sizes[6]
-    B_turned = scratch(4096, float32)  # a tile, in the L1 cache
+    B_turned = scratch(4096, float32)  # a tile, in the cache
     row = parts(box_b, 8) * 8  # of a tile that is turned
     boxes_a = parts(n_a, box_a)
     for tile in range(first, last):  # free, parallel

@@ -1,7 +1,7 @@
 """ab,ab->ab
 
 A[a, b]: float64
-B[a, b]: float64, turned round in the L1 cache
+B[a, b]: float64, turned round in the cache
 C[a, b]: float64, written past the caches
 a: free, in tiles
 b: free, in tiles
@@ -30,7 +30,7 @@ def contract(first, last, operands, sizes):
     C_a = sizes[4]
     box_a = sizes[5]
     box_b = sizes[6]
-    B_turned = scratch(2048, float64)  # a tile, in the L1 cache
+    B_turned = scratch(2048, float64)  # a tile, in the cache
     row = parts(box_b, 4) * 4  # of a tile that is turned
     made = scratch(2048, float64)  # a tile of the result
     boxes_a = parts(n_a, box_a)

@@ -1,7 +1,7 @@
 """abc,abc->bc
 
 A[a, b, c]: float64
-B[a, b, c]: float64, turned round in the L1 cache
+B[a, b, c]: float64, turned round in the cache
 C[b, c]: float64, summed in float64
 a: contracted
 b: free, in tiles
@@ -33,7 +33,7 @@ def contract(first, last, operands, sizes):
     box_b = sizes[7]
     box_c = sizes[8]
     n_c = 30
-    B_turned = scratch(14336, float64)  # a tile, in the L1 cache
+    B_turned = scratch(14336, float64)  # a tile, in the cache
     row = parts(box_c, 4) * 4  # of a tile that is turned
     total = scratch(14336, float64)  # sums of a tile
     part = scratch(14336, float64)  # and of a block of terms

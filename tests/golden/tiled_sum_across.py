@@ -1,6 +1,6 @@
 """ab,ab->b
 
-A[a, b]: complex64, turned round in the L1 cache
+A[a, b]: complex64, turned round in the cache
 B[a, b]: complex64
 C[b]: complex64, summed in complex64
 a: contracted, in tiles
@@ -28,7 +28,7 @@ def contract(first, last, operands, sizes):
     box_a = sizes[3]
     box_b = sizes[4]
     n_b = 30
-    A_turned = scratch(2048, complex64)  # a tile, in the L1 cache
+    A_turned = scratch(2048, complex64)  # a tile, in the cache
     row = parts(box_b, 4) * 4  # of a tile that is turned
     total = scratch(2048, complex64)  # sums of a tile
     part = scratch(2048, complex64)  # and of a block of terms
