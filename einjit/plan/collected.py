@@ -31,7 +31,7 @@ follow each other."""
 PIECE = 256
 """Bytes of the source's rows that are read in one go; rows of up to twice as many stay whole."""
 
-SHORT_ROW = 256
+SHORT_LINES = 256
 """Bytes of the result's rows up to which whole lines are collected as well."""
 
 
@@ -116,7 +116,7 @@ def is_collected(loops: Loops, tiling: Tiling, task: Task) -> bool:
     if bytes_moved(loops, task.itemsizes)[-1] <= most:
         return False
     lines = all(stride == 1 or stride % (LINE // size) == 0 for stride in result)
-    together = row <= SHORT_ROW and _following(loops, tiling, size)[0] is not None
+    together = row <= SHORT_LINES and _following(loops, tiling, size)[0] is not None
     return not lines or not vectors or together
 
 
@@ -138,14 +138,12 @@ def lower_collected(name: str, reason: str, task: Task, loops: Loops, tiling: Ti
     """The task as a copy whose tiles are collected."""
     size, n = task.itemsizes[-1], len(loops.extents)
     deep, whole = _following(loops, tiling, size)
-    tiled = 2 if deep is None else 3
-    if deep is not None:
-        indices = loops.indices[deep]
-        loops = arranged(loops, tiling, by=0)
-        place = loops.indices.index(indices)
+    third = None if deep is None else loops.indices[deep]
+    loops = arranged(loops, tiling, by=0)
+    if third is not None:
+        place = loops.indices.index(third)
         loops = loops.take([*(i for i in range(n - 2) if i != place), place, n - 2, n - 1])
-    else:
-        loops = arranged(loops, tiling, by=0)
+    tiled = 2 if third is None else 3
     nest = Collected(
         terms=tuple(tuple(i for i in range(n) if row[i]) for row in loops.strides),
         unit=tuple(row[-1] == 1 for row in loops.strides),

@@ -112,12 +112,12 @@ def _is_tiny(task: Task) -> bool:
     that operands have side by side."""
     loops = simplify(task.loops)
     tiny = _tiny(loops)
-    tiling = turning(loops, task.itemsizes)
-    if tiling and min(loops.extents[i] for i in (tiling.across or 0, tiling.inner)) > TINY:
-        return False
     others = math.prod(n for i, n in enumerate(loops.extents) if i not in tiny)
     contracted = set(loops.contracted)
-    return bool(contracted) and contracted <= set(tiny) and others >= LONG_BATCH
+    if not contracted or not contracted <= set(tiny) or others < LONG_BATCH:
+        return False
+    tiling = turning(loops, task.itemsizes)
+    return tiling is None or _shorter_side(loops, tiling) <= TINY
 
 
 def _is_long_sum(task: Task) -> bool:
@@ -162,9 +162,13 @@ def _is_product(task: Task) -> bool:
 
 def _is_narrow(loops: Loops, tiling: Tiling, task: Task) -> bool:
     """Whether one loop of the tiles is so short that blocks would be mostly empty."""
-    side = min(loops.extents[i] for i in (tiling.across or 0, tiling.inner))
     exact = not task.moves or task.compute != "complex128"  # of which sums would lose a sign of 0
-    return side <= NARROW and not loops.contracted and exact
+    return _shorter_side(loops, tiling) <= NARROW and not loops.contracted and exact
+
+
+def _shorter_side(loops: Loops, tiling: Tiling) -> int:
+    """The extent of the shorter loop of the tiles."""
+    return min(loops.extents[i] for i in (tiling.across or 0, tiling.inner))
 
 
 # ---------------------------------------------------------------- how

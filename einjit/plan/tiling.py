@@ -200,11 +200,13 @@ def lower_tiled(name: str, reason: str, task: Task) -> Lowered:
         vector=vector_bytes(),
     )
     largest = max(task.itemsizes)
-    box, ahead = tile(loops.extents, largest, bool(tiling.turned), nest.room), 0
-    if nest.sums_wait and tiling.turned:
-        box = tile_of_sums(loops.extents, largest, nest.room)
+    ahead = 0
     if nest.moves:
         box, ahead = tile_of_moves(loops, largest, streams)
+    elif nest.sums_wait:
+        box = tile_of_sums(loops.extents, largest, nest.room)
+    else:
+        box = tile(loops.extents, largest, bool(tiling.turned), nest.room)
     if box[1] == loops.extents[-1] <= SHORT_ROW:
         nest = replace(nest, constants=((f"n_{index_name(n - 1)}", box[1]),))
     extents = (*loops.extents, *box, ahead)
