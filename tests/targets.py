@@ -10,7 +10,7 @@ import pytest
 
 from einjit import target
 from einjit.names import index_name
-from einjit.plan import blocking
+from einjit.plan import blocking, packing
 from einjit.registry import registry
 
 MODULES = (target, *(m for name, m in sys.modules.items() if name.startswith("einjit.plan.")))
@@ -27,7 +27,7 @@ def blocked_for(
     vector_bytes=None,
     vector_registers=None,
     cores=None,
-    page=blocking.PAGE,
+    page=packing.PAGE,
 ):
     """For as long as the context lasts, contractions are planned for a CPU of these facts, all of
     them this one's where they are not given; where caches are, boxes are no taller than fit them.
@@ -42,9 +42,10 @@ def blocked_for(
         "cores": cores,
     }
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(blocking, "PAGE", page)
+        patch.setattr(packing, "PAGE", page)
         if caches:
             patch.setattr(blocking, "TALL", 0)
+            patch.setattr(packing, "KEPT_ROWS", 0)
         for name, value in facts.items():
             if value is not None:
                 for module in MODULES:

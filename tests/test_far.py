@@ -12,9 +12,9 @@ from targets import blocked_for
 
 import einjit
 from einjit.plan import lowering
-from einjit.plan.blocking import SWEPT_ROWS
 from einjit.plan.dots import SUMMED
 from einjit.plan.packed import MOST_TERMS, macrokernel
+from einjit.plan.packing import SWEPT_ROWS
 
 FAR = {"last_cache": 512}
 """Whatever has more than half as many bytes is not in it."""

@@ -50,6 +50,24 @@ def test_rows_in_pages_of_their_own(dtype):
             check("ij,jk->ik", in_pages(one), two, expected=one @ two)
 
 
+@pytest.mark.parametrize("dtype", MULTIPLIED)
+def test_rows_in_pages_of_their_own_are_packed_once_for_several_boxes_of_n(dtype):
+    """One box of M or more, one block of K or more, and a last box of N of any width."""
+    kernel = macrokernel(dtype)
+    rows, wide = kernel.rows, kernel.wide
+    a, b = integers((5 * rows + 2, 70), dtype, 1), integers((70, 7 * wide + 1), dtype)
+    with packing_all():
+        assert packed_of("ij,jk->ik", in_pages(a), b).kept
+        for m, n, k in product(
+            (2, rows + 1, 5 * rows + 2), (5 * wide, 6 * wide - 1, 7 * wide + 1), (17, 64, 70)
+        ):
+            one, two = a[:m, :k], b[:k, :n]
+            check("ij,jk->ik", in_pages(one), two, expected=one @ two)
+            stacked = np.stack([one, one[::-1]])
+            pages = np.stack([in_pages(one), in_pages(one[::-1])])
+            check("hij,jk->hik", pages, two, expected=stacked @ two)
+
+
 @pytest.mark.parametrize("dtype", ["float32", "int64"])
 def test_every_extent_around_the_borders_of_boxes(dtype):
     """Several boxes of M, of N and of K, with and without remainders, in all four transposes."""

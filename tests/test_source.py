@@ -149,6 +149,7 @@ GOLDEN = {
     "packed": case("ji,jk->ik", (24, 30), (24, 40)),
     "packed_by_a_box": case("hklab,lhkcd->hacbd", (2, 3, 5, 7, 6), (5, 2, 3, 4, 5)),
     "packed_where_it_lies": case("bij,bjk->bik", (3, 20, 8), (3, 8, 16), dtypes="float32"),
+    "packed_kept": case("ij,jk->ik", (90, 64), (64, 90)),
     "packed_exact": case("ij,jk->ki", (20, 30), (30, 20), dtypes="int32", layouts=("F", "C")),
     "packed_side_by_side": case("ijc,jkc->ikc", (12, 16, 20), (16, 14, 20), dtypes="float32"),
     "packed_spans": case("ji,jk->ik", (5000, 16), (5000, 9)),
@@ -322,6 +323,7 @@ def test_golden_packed_contractions_cover_every_part():
     assert {bool(nest.batch) for nest in packed} == {True, False}
     assert {bool(nest.boxed) for nest in packed} == {True, False}
     assert {nest.spans for nest in packed} == {True, False}
+    assert {nest.kept for nest in packed} == {True, False}
     assert any(min(nest.m, nest.n, nest.k) > 1 for nest in packed)
     assert max(lowered.tiles for lowered in found if lowered.name == "packed") > 2
 
@@ -456,8 +458,8 @@ WORDS = {
         "product",
     ),
     *("box", "element", "length", "made", "sums", "turned", "factor", "begin", "vectors"),
-    *("macrokernel", "move", "arena", "boxes", "blocks", "tiles_m", "per_tile"),
-    *("m_first", "m_last", "m_box", "a_box", "b_box", "c_box", "c_first", "to_b"),
+    *("macrokernel", "move", "arena", "m_boxes", "n_boxes", "blocks", "tiles_m", "per_tile"),
+    *("m_first", "m_last", "m_box", "n_box", "a_box", "b_box", "c_box", "c_first", "to_b"),
     *("to_c", "held", "piece"),
     *("width", "depth", "height", "b_k", "c_m", "a_m", "a_k", "at_a", "at_b", "at_c"),
     *("accumulate", "rows", "row", "columns", "column", "source", "to", "to_panel", "most"),

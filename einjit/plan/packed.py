@@ -101,12 +101,13 @@ class Packed:
     The loops are numbered batch, M (free, of A), N (free, of B), K (contracted), as many of each
     as the fields say, the last of a group innermost in a packed box. `rows` says that A's boxes
     hold rows along K, else columns along M. `pack_a` and `pack_b` say which operands are packed at
-    all; with `guarded` B is read where it lies but for its last row, behind which vectors would be
-    read that are not there. With `panels` each micropanel of B lies by itself in its box, else rows
-    lie side by side. With `direct` the microkernels write C itself, else a box that is moved to C.
-    With `boxed` the boxes hold several iterations of the last batch loop: the one along which C has
-    unit stride. With `spans` the first loop of K is cut into fixed pieces that run in parallel,
-    each with a result of its own.
+    all; with `kept` a tile is a box of A and all those of B, else boxes of A and one of B: the one
+    is packed before the many. With `guarded` B is read where it lies but for its last row, behind
+    which vectors would be read that are not there. With `panels` each micropanel of B lies by
+    itself in its box, else rows lie side by side. With `direct` the microkernels write C itself,
+    else a box that is moved to C. With `boxed` the boxes hold several iterations of the last batch
+    loop: the one along which C has unit stride. With `spans` the first loop of K is cut into fixed
+    pieces that run in parallel, each with a result of its own.
 
     `a_move`, `b_move` and `c_move` are the loops of a box in the order it is moved; one call of
     `move` runs the last two, row and column.
@@ -121,6 +122,7 @@ class Packed:
     rows: bool
     pack_a: bool
     pack_b: bool
+    kept: bool
     guarded: bool
     panels: bool
     direct: bool
@@ -198,7 +200,8 @@ class Packed:
         a = "packed in " + ("rows along K" if self.rows else "columns along M")
         b = "packed in " + ("micropanels" if self.panels else "rows along N")
         lines = [
-            f"A: {self.compute}, {a if self.pack_a else 'read where it lies'}",
+            f"A: {self.compute}, {a if self.pack_a else 'read where it lies'}"
+            + ", once for all boxes of N" * self.kept,
             f"B: {self.compute}, {b if self.pack_b else 'read where it lies'}",
             f"C: {self.compute}, "
             + ("written from registers" if self.direct else "by way of a box in the cache"),

@@ -39,13 +39,10 @@ class _PackedWriter:
                 self._decode_tile()
                 for name in map(index_name, p.group_s):
                     w.line(f"e_{name} = minimum(box_{name}, n_{name} - {name}0)")
-                self._enter(p.group_n, "width")
-                if p.panels:
-                    w.line(f"b_k = {p.macrokernel.wide}", "micropanels")
+                if p.kept:
+                    self._enter(p.group_m, "height")
                 else:
-                    self._pad("b_k", "width")
-                if not p.direct:
-                    self._pad("c_m", "width")
+                    self._enter_columns()
                 self._count("blocks", p.group_k, "of K")
                 w.line("block = 0")
                 with ExitStack() as stack:
@@ -59,20 +56,45 @@ class _PackedWriter:
                     w.line("block += 1")
                     if p.guarded:
                         self._guard()
-                    if p.pack_b:
-                        self._pack_b()
-                    loop = "for m_box in range(m_first, m_last):"
-                    stack.enter_context(w.block(loop, "IC: boxes of M"))
-                    self._decode("m_box", p.group_m)
-                    self._enter(p.group_m, "height")
-                    if p.pack_a:
-                        self._pack_a()
-                    if not p.direct:
-                        number = "(m_box - m_first) * held"
-                        w.line(f"c_box = place(c_first, {self.size}, ({number}, most * c_m))")
+                    if p.kept:
+                        self._boxes_of_n(stack)
+                    else:
+                        self._boxes_of_m(stack)
                     self._macrokernel()
             w.line("give(arena)")
         w.drop_unused()
+
+    def _enter_columns(self) -> None:
+        self._enter(self.p.group_n, "width")
+        if self.p.panels:
+            self.w.line(f"b_k = {self.p.macrokernel.wide}", "micropanels")
+        else:
+            self._pad("b_k", "width")
+        if not self.p.direct:
+            self._pad("c_m", "width")
+
+    def _boxes_of_m(self, stack: ExitStack) -> None:
+        """A box of B, and those of A that it is multiplied by."""
+        p, w = self.p, self.w
+        if p.pack_b:
+            self._pack_b()
+        stack.enter_context(w.block("for m_box in range(m_first, m_last):", "IC: boxes of M"))
+        self._decode("m_box", p.group_m)
+        self._enter(p.group_m, "height")
+        if p.pack_a:
+            self._pack_a()
+        if not p.direct:
+            number = "(m_box - m_first) * held"
+            w.line(f"c_box = place(c_first, {self.size}, ({number}, most * c_m))")
+
+    def _boxes_of_n(self, stack: ExitStack) -> None:
+        """A box of A, and those of B that it is multiplied by."""
+        self._pack_a()
+        stack.enter_context(self.w.block("for n_box in range(n_boxes):", "JC: boxes of N"))
+        self._decode("n_box", self.p.group_n)
+        self._enter_columns()
+        if self.p.pack_b:
+            self._pack_b()
 
     def _unpack(self) -> None:
         p, w = self.p, self.w
@@ -86,8 +108,9 @@ class _PackedWriter:
             w.line(f"{name} = sizes[{number + 3}]")
         for name in map(index_name, (*p.group_s, *p.group_m, *p.group_n, *p.group_k)):
             w.line(f"boxes_{name} = parts(n_{name}, box_{name})")
-        self._count("boxes", p.group_m, "of M")
-        w.line("tiles_m = parts(boxes, per_tile)")
+        self._count("m_boxes", p.group_m, "boxes of M")
+        self._count("n_boxes", p.group_n, "boxes of N")
+        w.line("tiles_m = parts(m_boxes, per_tile)")
         w.line("a_box = arena")
         w.line("b_box = a_box + to_b")
         w.line("c_first = a_box + to_c")
@@ -106,14 +129,17 @@ class _PackedWriter:
 
     def _decode_tile(self) -> None:
         w = self.w
-        w.line("m_first = tile % tiles_m * per_tile")
-        w.line("m_last = minimum(boxes, m_first + per_tile)")
-        w.line("rest = tile // tiles_m")
-        loops = [*self.p.group_h, *self.p.group_n]
+        joint, inner = "tile", self.p.group_m
+        if not self.p.kept:
+            w.line("m_first = tile % tiles_m * per_tile")
+            w.line("m_last = minimum(m_boxes, m_first + per_tile)")
+            w.line("rest = tile // tiles_m")
+            joint, inner = "rest", self.p.group_n
+        loops = [*self.p.group_h, *inner]
         if not self.p.spans:
-            self._decode("rest", loops)
+            self._decode(joint, loops)
             return
-        self._decode("rest", loops, more=True)
+        self._decode(joint, loops, more=True)
         cut = index_name(self.p.group_k[0])
         w.line("start = rest * span", f"a span of {cut}")
         w.line(f"stop = minimum(n_{cut}, start + span)")

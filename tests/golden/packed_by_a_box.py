@@ -61,13 +61,13 @@ def contract(first, last, operands, sizes):
     boxes_e = parts(n_e, box_e)
     boxes_f = parts(n_f, box_f)
     boxes_g = parts(n_g, box_g)
-    boxes = boxes_b * boxes_c  # of M
-    tiles_m = parts(boxes, per_tile)
+    m_boxes = boxes_b * boxes_c  # boxes of M
+    tiles_m = parts(m_boxes, per_tile)
     a_box = arena
     b_box = a_box + to_b
     for tile in range(first, last):  # parallel
         m_first = tile % tiles_m * per_tile
-        m_last = minimum(boxes, m_first + per_tile)
+        m_last = minimum(m_boxes, m_first + per_tile)
         rest = tile // tiles_m
         e0 = rest % boxes_e * box_e
         rest = rest // boxes_e

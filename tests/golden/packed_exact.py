@@ -38,13 +38,13 @@ def contract(first, last, operands, sizes):
     C_b = sizes[18]
     boxes_a = parts(n_a, box_a)
     boxes_c = parts(n_c, box_c)
-    boxes = boxes_a  # of M
-    tiles_m = parts(boxes, per_tile)
+    m_boxes = boxes_a  # boxes of M
+    tiles_m = parts(m_boxes, per_tile)
     a_box = arena
     b_box = a_box + to_b
     for tile in range(first, last):  # parallel
         m_first = tile % tiles_m * per_tile
-        m_last = minimum(boxes, m_first + per_tile)
+        m_last = minimum(m_boxes, m_first + per_tile)
         rest = tile // tiles_m
         b0 = rest * box_b
         e_b = minimum(box_b, n_b - b0)

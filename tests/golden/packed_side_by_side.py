@@ -48,15 +48,15 @@ def contract(first, last, operands, sizes):
     boxes_b = parts(n_b, box_b)
     boxes_c = parts(n_c, box_c)
     boxes_d = parts(n_d, box_d)
-    boxes = boxes_b  # of M
-    tiles_m = parts(boxes, per_tile)
+    m_boxes = boxes_b  # boxes of M
+    tiles_m = parts(m_boxes, per_tile)
     a_box = arena
     b_box = a_box + to_b
     c_first = a_box + to_c
     most = box_a * box_b  # rows of a box
     for tile in range(first, last):  # parallel
         m_first = tile % tiles_m * per_tile
-        m_last = minimum(boxes, m_first + per_tile)
+        m_last = minimum(m_boxes, m_first + per_tile)
         rest = tile // tiles_m
         c0 = rest % boxes_c * box_c
         rest = rest // boxes_c
