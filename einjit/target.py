@@ -71,6 +71,11 @@ def last_cache() -> int:
     return max(_cache_sizes().values())
 
 
+def is_far(n: int) -> bool:
+    """Whether an operand of so many bytes comes from memory: the last cache has others to hold."""
+    return n > last_cache() // 2
+
+
 @functools.cache
 def _cache_sizes() -> dict[int, int]:
     """Bytes of the caches of each level."""

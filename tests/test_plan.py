@@ -534,19 +534,20 @@ def test_collected_tiles_fit_their_room(dtype):
             continue
         *_, ahead = lowered.sizes
         *deep, high, wide = lowered.sizes[-1 - nest.tiled : -1]
-        *_, z, y, x = (1, *lowered.loops.extents)
+        *_, z, y, x = (1, *lowered.loops.extents[: nest.inner + 1])
+        row = lowered.loops.extents[-1] if nest.rows else 1
         assert ahead > 0
         assert 0 < high <= y
         assert 0 < wide <= x
-        assert math.prod((*deep, high, wide)) <= nest.room
+        assert math.prod((*deep, high, wide, row)) + nest.rows * nest.lanes <= nest.room
         if deep:
             follows = lowered.loops.strides[1][-3]
             assert 0 < deep[0] <= z
             assert wide == x
             assert follows == (x * y if nest.whole else x)
             assert high == y or not nest.whole
-        seen.add((nest.tiled, nest.whole))
-    assert seen == {(2, False), (3, False), (3, True)}
+        seen.add((nest.tiled, nest.whole, nest.rows))
+    assert seen == {(2, False, False), (3, False, False), (3, True, False), (2, False, True)}
 
 
 def test_tiles_of_sums_fit_their_room():

@@ -134,6 +134,7 @@ GOLDEN = {
     "collected": case("ijk->ikj", (200, 9, 6), dtypes="float32"),
     "collected_rows": case("ijkl->lkji", (5, 7, 50, 9)),
     "collected_long": case("ij->ji", (250, 190), dtypes="uint8"),
+    "collected_as_they_are": case("ijkl->kjil", (9, 4, 40, 5), dtypes="float32"),
     "copy_of_rows": case("ijk->jik", (7, 6, 40), dtypes="int8"),
     # Tiny sums.
     "unrolled": case("bij,bjk->bik", (70, 3, 3), (70, 3, 3), dtypes="float32"),

@@ -11,7 +11,7 @@ from einjit.plan.groups import Groups, with_a_row
 from einjit.plan.indices import Loops, bytes_moved, simplify
 from einjit.plan.nest import TOGETHER, Nest
 from einjit.plan.task import BYTE_TIME, FMA_TIME, Lowered, Task
-from einjit.target import last_cache, vector_bytes
+from einjit.target import is_far, vector_bytes
 
 FEW = 8
 """Rows of the smaller operand up to which turning the larger one round for register tiles costs
@@ -169,7 +169,7 @@ def _rows(task: Task) -> tuple[Loops, Rows | None]:
 
 def _is_far(loops: Loops, size: int) -> bool:
     """Whether an operand comes from memory."""
-    return max(bytes_moved(loops, (size,) * len(loops.strides))) > last_cache() // 2
+    return is_far(max(bytes_moved(loops, (size,) * len(loops.strides))))
 
 
 def lower_dots(name: str, reason: str, task: Task) -> Lowered:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 from einjit.plan.batched import LONG_BATCH, MULTIPLIED, is_batched, lower_batched
 from einjit.plan.blocking import Blocked, block
-from einjit.plan.collected import is_collected, lower_collected
+from einjit.plan.collected import is_collected, lower_collected, lower_rows, rows_to_collect
 from einjit.plan.columns import is_columns, lower_columns
 from einjit.plan.dots import is_dots, lower_dots
 from einjit.plan.groups import Groups
@@ -253,6 +253,8 @@ def _as_streamed(name: str, reason: str, task: Task) -> list[Lowered]:
 
 def _as_copy(name: str, reason: str, task: Task) -> list[Lowered]:
     task = copied(task)
+    if rows := rows_to_collect(task):
+        return [lower_rows(name, reason, task, rows)]
     return _as_streamed(name, reason, task) if is_streamed(task) else _as_tiled(name, reason, task)
 
 

@@ -10,7 +10,7 @@ from einjit.names import index_name
 from einjit.plan.indices import LINE, Loops, inner_cost
 from einjit.plan.nest import BLOCK, SHORT_ROW, TOGETHER, Nest, strip_length, strip_loop
 from einjit.plan.task import LINE_TIME, Lowered
-from einjit.target import last_cache, vector_bytes
+from einjit.target import is_far, vector_bytes
 
 TILES = 64
 """Tiles that a nest is cut into where it can be: enough to keep many cores equally busy."""
@@ -81,7 +81,7 @@ def _asked(nest: Nest, loops: Loops, order: Sequence[int]) -> tuple[int, ...]:
         count = math.prod(loops.extents[i] for i in nest.terms[number])
         follow = nest.unit[number] and loops.extents[-1] in loops.strides[order[number]]
         row = loops.extents[-1] * dtype.itemsize if follow else 0
-        if row >= LINE and count * dtype.itemsize > last_cache() // 2:
+        if row >= LINE and is_far(count * dtype.itemsize):
             found.append(number)
             rows.append(row // ASKED_COMPLEX if dtype.kind == "c" else row)
     return tuple(found) if sum(rows) <= ASKED_ROWS else ()

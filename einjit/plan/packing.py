@@ -12,7 +12,7 @@ from einjit.plan.groups import Groups, unit_loop
 from einjit.plan.indices import PAGE, Loops
 from einjit.plan.packed import LINE, MOST_TERMS, SCRATCH, Packed, macrokernel, move
 from einjit.plan.spans import Span
-from einjit.target import caches, last_cache
+from einjit.target import caches, is_far
 
 COPY_TIME = 20
 """What packing or copying an element costs, in multiplications and additions of a lane: up to 34
@@ -200,7 +200,7 @@ class Packing:
         out before a second strip of A uses them."""
         most = self.kernel.rows if self._are_whole_pages() else FEW_OF_FAR
         batch = self.volume([i for i in self.h if self.b[i]])
-        far = batch * self._bytes_of_b() > last_cache() // 2
+        far = is_far(batch * self._bytes_of_b())
         return far and self.volume(self.m) <= most and self._keeps_b(LONG_SUM_OF_FAR)
 
     def _is_kept(self) -> bool:
@@ -239,4 +239,4 @@ class Packing:
         m, l2 = self.volume(self.m), caches()[1]
         near = row % LINE == 0 and row <= (PAGE // 2 if bytes_ <= 2 * l2 else PAGE // 4)
         once = m <= self.kernel.rows or (m <= FEW_ROWS and row < 2 * PAGE)
-        return near or bytes_ <= l2 // 4 or (once and bytes_ <= last_cache() // 2)
+        return near or bytes_ <= l2 // 4 or (once and not is_far(bytes_))

@@ -28,12 +28,17 @@ class _CollectedWriter:
             w.line("# extents n_a, those of tiles box_a; strides A_a in elements, where not 1")
             for number, (name, _, _) in enumerate(nest.sizes()):
                 w.line(f"{name} = sizes[{number}]")
+            for name, value in nest.constants:
+                w.line(f"{name} = {value}")
             w.line(f"made = scratch({nest.room}, {carrier})", "a tile of the result")
             for i in self.boxes:
                 w.line(f"boxes_{i} = parts(n_{i}, box_{i})")
             with w.block("for tile in range(first, last):", "free, parallel"):
                 self._decode()
-                self._collect()
+                if nest.rows:
+                    self._collect_rows()
+                else:
+                    self._collect()
                 self._stream()
             w.line("settle()")
         w.drop_unused()
@@ -42,7 +47,7 @@ class _CollectedWriter:
         """Where a tile lies. The next one is the next along the source's rows, since both may have
         a part of a line."""
         nest, w, joint = self.nest, self.w, "tile"
-        outer = map(index_name, reversed(range(nest.loops - nest.tiled)))
+        outer = map(index_name, reversed(range(nest.tiles.start)))
         order = [self.y, self.x, *([self.z] if self.z else []), *outer]
         for i in order:
             tiled, last = i in self.boxes, i == order[-1]
@@ -54,9 +59,10 @@ class _CollectedWriter:
                 joint = "rest"
         for i in self.boxes:
             w.line(f"e_{i} = minimum(box_{i}, n_{i} - {i}0)")
-        for number, one in enumerate((nest.across, nest.inner)):
+        for number, one in enumerate(nest.units):
             name = nest.operands[number]
-            places = [(i, index_name(i) + "0" * (i in nest.tiles)) for i in nest.terms[number]]
+            loops = [i for i in nest.terms[number] if i <= nest.inner]
+            places = [(i, index_name(i) + "0" * (i in nest.tiles)) for i in loops]
             w.total(
                 f"at_{name}",
                 [place + f" * {name}_{index_name(i)}" * (i != one) for i, place in places],
@@ -82,6 +88,20 @@ class _CollectedWriter:
                 w.line(f"prefetch({a}, source + i * {a}_{x} + ahead)")
             rest = f"e_{x} - {x}, e_{y} - {y}"
             w.line(f"turn(made, to, row, {a}, source, {a}_{x}, {rest}, 0, {lanes})")
+
+    def _collect_rows(self) -> None:
+        """Move the rows of a tile, in whole vectors: what is behind a row is written after it."""
+        nest, w, x, y = self.nest, self.w, self.x, self.y
+        (a, _), lanes, r = nest.operands, nest.lanes, index_name(nest.loops - 1)
+        w.line(f"row = e_{x} * n_{r}", f"from one {y} to the next")
+        with w.block(f"for {y} in range(e_{y}):"), w.block(f"for {x} in range(e_{x}):"):
+            w.line(f"source = at_{a} + {y} * {a}_{y} + {x} * {a}_{x}")
+            w.line(f"to = {y} * row + {x} * n_{r}")
+            with w.block(f"for {r} in range(0, n_{r}, {lanes}):"):
+                w.line(f"prefetch({a}, source + {r} + ahead)")
+                w.line(f"some = minimum({lanes}, n_{r} - {r})")
+                w.line(f"part = load_first({a}, source + {r}, 1, some, {lanes})")
+                w.line(f"store(part, made, to + {r})")
 
     def _stream(self) -> None:
         """Write the tile past the caches, in one run where its rows follow each other."""
