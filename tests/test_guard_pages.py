@@ -9,6 +9,7 @@ import children
 import numpy as np
 import pytest
 from strategies import Case, random_case, random_product
+from targets import blocked_for
 
 import einjit
 from einjit.registry import registry
@@ -53,17 +54,35 @@ LARGE = (
     ("ij->ji", (203, 301)),
     ("ii->i", (203, 203)),
 )
+FAR = (
+    # written past the caches, asked for ahead, swept
+    ("ij,i->ij", (203, 301), (203,)),
+    ("ijk->jik", (7, 5, 150)),
+    ("ij->ji", (203, 301)),
+    ("bij->bji", (99, 9, 7)),
+    ("ijkl->lkji", (5, 7, 31, 9)),
+    ("ijk->jik", (71, 35, 5)),
+    ("ijk->jik", (35, 71, 39)),
+    ("ij,jk->ik", (5, 201), (201, 103)),
+    ("ij,j->i", (203, 1001), (1001,)),
+    ("ij,ij->j", (4001, 7), (4001, 7)),
+)
 DTYPES = ("float32", "float64", "complex64", "int8", "float16")
 EQUATIONS = 100
+
+
+def in_turn(table):
+    """The calls of a table, of each dtype in turn and of float32."""
+    for number, (subscripts, *shapes) in enumerate(table):
+        dtype = DTYPES[number % len(DTYPES)]
+        for kind in {dtype, "float32"}:
+            yield Case(subscripts, tuple(shapes), (kind,) * len(shapes), ("C",) * len(shapes))
 
 
 def cases():
     """A hundred calls: large ones in turn of each dtype, and random ones."""
     rng = Random(53)
-    for number, (subscripts, *shapes) in enumerate(LARGE):
-        dtype = DTYPES[number % len(DTYPES)]
-        for kind in {dtype, "float32"}:
-            yield Case(subscripts, tuple(shapes), (kind,) * len(shapes), ("C",) * len(shapes))
+    yield from in_turn(LARGE)
     for _ in range(EQUATIONS // 5):
         yield random_product(rng, 20_000)
     for _ in range(EQUATIONS // 2):
@@ -87,20 +106,27 @@ def fenced(array, end):
 
 
 def drill(end):
-    """Each case, its operands fenced, and once more into a fenced output."""
+    """Every case, some of them as if they came from memory."""
     for case in cases():
-        if any("longdouble" in dtype for dtype in case.dtypes):
-            continue
-        operands = case.operands(11)
-        expected = np.einsum(case.subscripts, *operands)
-        own = [fenced(operand, end) for operand in operands]
-        result = np.asarray(einjit.einsum(case.subscripts, *own))
-        np.testing.assert_array_equal(result, expected, err_msg=str(case))
-        if expected.ndim:
-            out = fenced(np.zeros(expected.shape, expected.dtype), end)
-            assert einjit.einsum(case.subscripts, *own, out=out) is out
-            np.testing.assert_array_equal(out, expected)
+        if not any("longdouble" in dtype for dtype in case.dtypes):
+            check(case, end)
     assert registry.stats()["misses"] > EQUATIONS
+    with blocked_for(last_cache=1 << 10):
+        for case in in_turn(FAR):
+            check(case, end)
+
+
+def check(case, end):
+    """A case, its operands fenced, and once more into a fenced output."""
+    operands = case.operands(11)
+    expected = np.einsum(case.subscripts, *operands)
+    own = [fenced(operand, end) for operand in operands]
+    result = np.asarray(einjit.einsum(case.subscripts, *own))
+    np.testing.assert_array_equal(result, expected, err_msg=str(case))
+    if expected.ndim:
+        out = fenced(np.zeros(expected.shape, expected.dtype), end)
+        assert einjit.einsum(case.subscripts, *own, out=out) is out
+        np.testing.assert_array_equal(out, expected)
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="mprotect is not there")

@@ -42,7 +42,12 @@ LONG_SUM_OF_FAR = 32
 
 
 class Packing:
-    """The decisions of one contraction, in the order they are made."""
+    """The decisions of one contraction, in the order they are made.
+
+    `h`, `m`, `n` and `k` are its loops by role, the last of each innermost in a box; `s` is the
+    batch loop whose iterations lie side by side, if there is one. `a`, `b` and `c` are the strides
+    of A, B and C, and `units` the loops along which those are 1.
+    """
 
     def __init__(self, loops: Loops, dtype: str, span: Span | None) -> None:
         self.span = span
@@ -68,62 +73,6 @@ class Packing:
         if self.swept:
             self.kernel = replace(self.kernel, far=True)
         self.kept = self._is_kept()
-
-    def _first_of(self, group: tuple[int, ...]) -> tuple[int | None]:
-        a, b, _ = self.units
-        return (a if a in group else b,)
-
-    def _last(
-        self, group: tuple[int, ...], last: int | None, strides: Sequence[int]
-    ) -> tuple[int, ...]:
-        """A group in the order it is flattened, large strides first and one loop last."""
-        return tuple(sorted(group, key=lambda i: (i == last, -abs(strides[i]))))
-
-    def _row_loop(self) -> int:
-        """The loop that a register tile's rows run along: A's unit stride or C's shortest, unless
-        that is too short for a tile."""
-        unit = self.units[0]
-        nearest = unit if unit in self.m else min(self.m, key=lambda i: abs(self.c[i]))
-        if self.extents[nearest] >= self.kernel.rows:
-            return nearest
-        return max(self.m, key=lambda i: (self.extents[i], i == nearest))
-
-    def _lane_loop(self) -> int | None:
-        """The loop that lanes run along: C's unit stride or, where turning C round is less work
-        than turning B round for every box of M, B's."""
-        _, b, c = self.units
-        if c not in self.n or b not in self.n or b == c:
-            return c if c in self.n else b
-        m, k = self.volume(self.m), self.volume(self.k)
-        return c if k * -(-m // 1024) < m else b
-
-    def _is_direct(self) -> bool:
-        """Whether C is written from registers: a box costs more than the lanes that runs of C
-        leave idle."""
-        last = self.n[-1]
-        if self.units[2] != last:
-            return False
-        extent = self.extents[last]
-        idle = -extent % self.kernel.lanes / extent
-        return len(self.n) == 1 or idle * self.volume(self.k) <= COPY_TIME
-
-    def volume(self, loops: Sequence[int]) -> int:
-        return math.prod(self.extents[i] for i in loops)
-
-    def depth(self) -> int:
-        """Terms of a block of K."""
-        if self.swept:
-            return SWEPT_ROWS // (1 + self._are_whole_pages())
-        return min(MOST_TERMS, 3 * caches()[0] // (4 * self.kernel.rows * self.size))
-
-    def columns(self, terms: int) -> int:
-        """Columns of a box of B that takes most of the L2 cache."""
-        return 3 * self.room() // (5 * terms * self.size)
-
-    def room(self) -> int:
-        """Bytes of the L2 cache, and no more than there is scratch memory for."""
-        l1, l2 = caches()
-        return min(l2, SCRATCH // 2, 64 * l1)
 
     def packed(self) -> Packed:
         """The structure."""
@@ -173,35 +122,52 @@ class Packing:
         row = next((i for i in rows if i in others), others[-1])
         return (*(name[i] for i in others if i != row), name[row], name[column])
 
-    def has_panels(self) -> bool:
-        """Whether a packed B lies in micropanels: several loops of N are flattened in rows."""
-        return len(self.n) == 1 and not self.s
+    # ------------------------------------------------------------ the order of the loops
+
+    def _first_of(self, group: tuple[int, ...]) -> tuple[int | None]:
+        a, b, _ = self.units
+        return (a if a in group else b,)
+
+    def _last(
+        self, group: tuple[int, ...], last: int | None, strides: Sequence[int]
+    ) -> tuple[int, ...]:
+        """A group in the order it is flattened, large strides first and one loop last."""
+        return tuple(sorted(group, key=lambda i: (i == last, -abs(strides[i]))))
+
+    def _row_loop(self) -> int:
+        """The loop that a register tile's rows run along: A's unit stride or C's shortest, unless
+        that is too short for a tile."""
+        unit = self.units[0]
+        nearest = unit if unit in self.m else min(self.m, key=lambda i: abs(self.c[i]))
+        if self.extents[nearest] >= self.kernel.rows:
+            return nearest
+        return max(self.m, key=lambda i: (self.extents[i], i == nearest))
+
+    def _lane_loop(self) -> int | None:
+        """The loop that lanes run along: C's unit stride or, where turning C round is less work
+        than turning B round for every box of M, B's."""
+        _, b, c = self.units
+        if c not in self.n or b not in self.n or b == c:
+            return c if c in self.n else b
+        m, k = self.volume(self.m), self.volume(self.k)
+        return c if k * -(-m // 1024) < m else b
+
+    # ------------------------------------------------------------ what is packed, and what not
+
+    def _is_direct(self) -> bool:
+        """Whether C is written from registers: a box costs more than the lanes that runs of C
+        leave idle."""
+        last = self.n[-1]
+        if self.units[2] != last:
+            return False
+        extent = self.extents[last]
+        idle = -extent % self.kernel.lanes / extent
+        return len(self.n) == 1 or idle * self.volume(self.k) <= COPY_TIME
 
     def _leaves_a(self) -> bool:
         """Whether reading A where it lies costs less than packing it: its rows are read along K,
         or it is used too little."""
         return (self.rows and not self.kept) or self.volume(self.n) <= 4 * self.wide
-
-    def _keeps_b(self, long_sum: int) -> bool:
-        """Whether B can be read where it lies, if one term of so many may be added by itself."""
-        if len(self.k) > 1 or self.s or self.b[self.n[-1]] != 1:
-            return False
-        return (self.direct or len(self.n) == 1) and (
-            self._is_whole() or self._is_guardable(long_sum)
-        )
-
-    def _is_whole(self) -> bool:
-        """Whether rows of B are whole vectors, or else one more would be read."""
-        return self.extents[self.n[-1]] % self.kernel.lanes == 0
-
-    def _is_swept(self) -> bool:
-        """Whether B comes from memory and is used by a few rows of A: reading it is all that takes
-        time, and it is read in long rows. Where those are whole pages apart, they drive each other
-        out before a second strip of A uses them."""
-        most = self.kernel.rows if self._are_whole_pages() else FEW_OF_FAR
-        batch = self.volume([i for i in self.h if self.b[i]])
-        far = is_far(batch * self._bytes_of_b())
-        return far and self.volume(self.m) <= most and self._keeps_b(LONG_SUM_OF_FAR)
 
     def _is_kept(self) -> bool:
         """Whether A is packed once for several boxes of N: where it lies the rows of a strip drive
@@ -212,18 +178,13 @@ class Packing:
         plain = self.direct and len(self.k) == 1 and not self.swept
         return self.paged and plain and several and many
 
-    def _are_whole_pages(self) -> bool:
-        """Whether rows of B are whole pages apart."""
-        return self.b[self.k[-1]] * self.size % PAGE == 0
-
-    def _bytes_of_b(self) -> int:
-        return self.volume(self.k) * self.volume(self.n) * self.size
-
-    def _is_guardable(self, long_sum: int) -> bool:
-        """Whether all rows of B but the last can be read in whole vectors: what is behind a row
-        begins the next. The last one's part of the sum is added by itself, so sums are long."""
-        last = self.extents[self.k[-1]] >= long_sum
-        return last and self.extents[self.n[-1]] >= self.wide and self.b[self.k[-1]] >= self.wide
+    def _keeps_b(self, long_sum: int) -> bool:
+        """Whether B can be read where it lies, if one term of so many may be added by itself."""
+        if len(self.k) > 1 or self.s or self.b[self.n[-1]] != 1:
+            return False
+        return (self.direct or len(self.n) == 1) and (
+            self._is_whole() or self._is_guardable(long_sum)
+        )
 
     def _leaves_b(self) -> bool:
         """Whether reading B where it lies costs less than packing it: its rows, of whole cache
@@ -240,3 +201,53 @@ class Packing:
         near = row % LINE == 0 and row <= (PAGE // 2 if bytes_ <= 2 * l2 else PAGE // 4)
         once = m <= self.kernel.rows or (m <= FEW_ROWS and row < 2 * PAGE)
         return near or bytes_ <= l2 // 4 or (once and not is_far(bytes_))
+
+    def _is_whole(self) -> bool:
+        """Whether rows of B are whole vectors, or else one more would be read."""
+        return self.extents[self.n[-1]] % self.kernel.lanes == 0
+
+    def _is_guardable(self, long_sum: int) -> bool:
+        """Whether all rows of B but the last can be read in whole vectors: what is behind a row
+        begins the next. The last one's part of the sum is added by itself, so sums are long."""
+        last = self.extents[self.k[-1]] >= long_sum
+        return last and self.extents[self.n[-1]] >= self.wide and self.b[self.k[-1]] >= self.wide
+
+    def _is_swept(self) -> bool:
+        """Whether B comes from memory and is used by a few rows of A: reading it is all that takes
+        time, and it is read in long rows. Where those are whole pages apart, they drive each other
+        out before a second strip of A uses them."""
+        most = self.kernel.rows if self._are_whole_pages() else FEW_OF_FAR
+        batch = self.volume([i for i in self.h if self.b[i]])
+        far = is_far(batch * self._bytes_of_b())
+        return far and self.volume(self.m) <= most and self._keeps_b(LONG_SUM_OF_FAR)
+
+    def _are_whole_pages(self) -> bool:
+        """Whether rows of B are whole pages apart."""
+        return self.b[self.k[-1]] * self.size % PAGE == 0
+
+    def _bytes_of_b(self) -> int:
+        return self.volume(self.k) * self.volume(self.n) * self.size
+
+    # ------------------------------------------------------------ what boxes are measured by
+
+    def volume(self, loops: Sequence[int]) -> int:
+        return math.prod(self.extents[i] for i in loops)
+
+    def depth(self) -> int:
+        """Terms of a block of K."""
+        if self.swept:
+            return SWEPT_ROWS // (1 + self._are_whole_pages())
+        return min(MOST_TERMS, 3 * caches()[0] // (4 * self.kernel.rows * self.size))
+
+    def columns(self, terms: int) -> int:
+        """Columns of a box of B that takes most of the L2 cache."""
+        return 3 * self.room() // (5 * terms * self.size)
+
+    def room(self) -> int:
+        """Bytes of the L2 cache, and no more than there is scratch memory for."""
+        l1, l2 = caches()
+        return min(l2, SCRATCH // 2, 64 * l1)
+
+    def has_panels(self) -> bool:
+        """Whether a packed B lies in micropanels: several loops of N are flattened in rows."""
+        return len(self.n) == 1 and not self.s

@@ -5,6 +5,7 @@ from contextlib import ExitStack
 from einjit.names import index_name
 from einjit.plan.collected import Collected
 from einjit.source.elements import ELEMENTS
+from einjit.source.tiles import decode
 from einjit.source.writer import Writer
 
 
@@ -46,17 +47,9 @@ class _CollectedWriter:
     def _decode(self) -> None:
         """Where a tile lies. The next one is the next along the source's rows, since both may have
         a part of a line."""
-        nest, w, joint = self.nest, self.w, "tile"
+        nest, w = self.nest, self.w
         outer = map(index_name, reversed(range(nest.tiles.start)))
-        order = [self.y, self.x, *([self.z] if self.z else []), *outer]
-        for i in order:
-            tiled, last = i in self.boxes, i == order[-1]
-            extent = f"boxes_{i}" if tiled else f"n_{i}"
-            value = joint if last else f"{joint} % {extent}"
-            w.line(f"{i}0 = {value} * box_{i}" if tiled else f"{i} = {value}")
-            if not last:
-                w.line(f"rest = {joint} // {extent}")
-                joint = "rest"
+        decode(w, "tile", [self.y, self.x, *([self.z] if self.z else []), *outer], self.boxes)
         for i in self.boxes:
             w.line(f"e_{i} = minimum(box_{i}, n_{i} - {i}0)")
         for number, one in enumerate(nest.units):

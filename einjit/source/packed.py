@@ -12,6 +12,7 @@ import numpy as np
 
 from einjit.names import index_name
 from einjit.plan.packed import LINE, Packed
+from einjit.source.tiles import decode
 from einjit.source.writer import Writer
 
 FACTORS = 6
@@ -135,11 +136,9 @@ class _PackedWriter:
             w.line("m_last = minimum(m_boxes, m_first + per_tile)")
             w.line("rest = tile // tiles_m")
             joint, inner = "rest", self.p.group_n
-        loops = [*self.p.group_h, *inner]
+        self._decode(joint, [*self.p.group_h, *inner], more=self.p.spans)
         if not self.p.spans:
-            self._decode(joint, loops)
             return
-        self._decode(joint, loops, more=True)
         cut = index_name(self.p.group_k[0])
         w.line("start = rest * span", f"a span of {cut}")
         w.line(f"stop = minimum(n_{cut}, start + span)")
@@ -147,17 +146,9 @@ class _PackedWriter:
         w.line(f"C_part = place(C, {self.size}, (rest, C_span))")
 
     def _decode(self, joint: str, loops: Sequence[int], more: bool = False) -> None:
-        """Where boxes begin, and the values of batch loops, out of their joint number; with `more`
-        something is left of it."""
-        for i in reversed(loops):
-            name, first = index_name(i), i == loops[0] and not more
-            batch = i in self.batch
-            extent = f"n_{name}" if batch else f"boxes_{name}"
-            value = joint if first else f"{joint} % {extent}"
-            self.w.line(f"{name} = {value}" if batch else f"{name}0 = {value} * box_{name}")
-            if not first:
-                self.w.line(f"rest = {joint} // {extent}")
-                joint = "rest"
+        """Where boxes begin, and the values of batch loops."""
+        cut = [index_name(i) for i in loops if i not in self.batch]
+        decode(self.w, joint, [index_name(i) for i in reversed(loops)], cut, more)
 
     def _enter(self, group: Sequence[int], length: str) -> None:
         """The extents of a box, its strides in the flattened group, and the group's length."""

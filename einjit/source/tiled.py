@@ -10,6 +10,7 @@ from einjit.plan.nest import BLOCK
 from einjit.plan.tiled import Tiled
 from einjit.source.elements import ELEMENTS
 from einjit.source.terms import Terms
+from einjit.source.tiles import decode
 from einjit.source.writer import Writer
 
 AHEAD = 2
@@ -90,19 +91,11 @@ class _TiledWriter(Terms):
 
     def _decode(self) -> None:
         """Where a tile lies: the values of the outer loops, and where its own two begin."""
-        nest, w, joint = self.nest, self.w, "tile"
-        tiled = [nest.inner] if self.sums_across else [nest.across, nest.inner]
-        order = [*tiled, *reversed(nest.outer)]
-        for i in order:
-            name, last = index_name(i), i == order[-1]
-            extent = f"boxes_{name}" if i in tiled else f"n_{name}"
-            value = joint if last else f"{joint} % {extent}"
-            w.line(f"{name}0 = {value} * box_{name}" if i in tiled else f"{name} = {value}")
-            if not last:
-                w.line(f"rest = {joint} // {extent}")
-                joint = "rest"
-        for i in tiled:
-            self._measure(index_name(i))
+        nest = self.nest
+        cut = [self.x] if self.sums_across else [self.y, self.x]
+        decode(self.w, "tile", [*cut, *map(index_name, reversed(nest.outer))], cut)
+        for name in cut:
+            self._measure(name)
         self._enter(list(nest.outer))
 
     def _measure(self, name: str) -> None:
