@@ -91,7 +91,7 @@ class _Blocking(Packing):
             whole = spans * math.prod(self.extents[i] / box.get(i, 1) for i in outer)
             most = self._most_per_tile(box)
             width, height = (math.prod(box[i] for i in group) for group in (self.n, self.m))
-            if self.kept:
+            if self.kept:  # a tile is a box of M and all of N
                 most, width = 1, self.volume(self.n)
             for share in dict.fromkeys(-(-of_m // n) for n in range(1, 4 * busy + 1)):
                 per_tile = min(share, most)
@@ -106,7 +106,8 @@ class _Blocking(Packing):
         return best[1:]
 
     def _boxes(self, packed: Packed, parts: float) -> dict[int, int]:
-        """The extent of each loop's box, where that of N is so many times smaller than it could."""
+        """The extent of each loop's box, where that of N, or of M where A is kept, is so many times
+        smaller than it could."""
         l2 = self.room()
         a, b, c = self.units
         deep = 4 * self.wide if self.s else self.depth()
