@@ -179,10 +179,10 @@ def _box(extents: tuple[int, ...], size: int, whole: bool) -> tuple[int, ...]:
     return (*(min(extent, room // (high * wide)) for extent in deep), high, wide)
 
 
-def rows_to_collect(task: Task) -> tuple[int, int, int] | None:
-    """The loops of a copy that outgrows the caches and keeps short rows as they are, in which order
-    it is tiled: the one along which rows lie nearest in the source, the one along which they follow
-    each other in the result, and that of the rows."""
+def rows_to_collect(task: Task) -> Loops | None:
+    """The loops of a copy that outgrows the caches and keeps short rows as they are, in the order
+    it is tiled: the last ones are the one along which rows lie nearest in the source, the one along
+    which they follow each other in the result, and that of the rows."""
     loops = simplify(task.loops)
     if len(loops.extents) < 3 or bytes_moved(loops, task.itemsizes)[-1] <= last_cache() // 3:
         return None
@@ -192,17 +192,16 @@ def rows_to_collect(task: Task) -> tuple[int, int, int] | None:
     if row < 0 or extent not in result or extent * task.itemsizes[-1] >= LONG_ROW:
         return None
     inner = result.index(extent)
-    others = (i for i in range(len(result)) if i != row)
-    across = min(others, key=lambda i: abs(source[i]))
-    return (across, inner, row) if across != inner else None
+    *outer, across = sorted(
+        (i for i in range(len(result)) if i != row), key=lambda i: -abs(source[i])
+    )
+    if across == inner:
+        return None
+    return loops.take([*(i for i in outer if i != inner), across, inner, row])
 
 
-def lower_rows(name: str, reason: str, task: Task, tiles: tuple[int, int, int]) -> Lowered:
-    """The task as a copy that collects rows."""
-    loops = simplify(task.loops)
-    others = [i for i in range(len(loops.extents)) if i not in tiles]
-    source = loops.strides[0]
-    loops = loops.take([*sorted(others, key=lambda i: -abs(source[i])), *tiles])
+def lower_rows(name: str, reason: str, task: Task, loops: Loops) -> Lowered:
+    """The task as a copy that collects rows, of the loops of `rows_to_collect`."""
     *_, high, wide, row = loops.extents
     size = row * task.itemsizes[-1]
     wide = min(wide, RUN // size)

@@ -253,8 +253,8 @@ def _as_streamed(name: str, reason: str, task: Task) -> list[Lowered]:
 
 def _as_copy(name: str, reason: str, task: Task) -> list[Lowered]:
     task = copied(task)
-    if rows := rows_to_collect(task):
-        return [lower_rows(name, reason, task, rows)]
+    if loops := rows_to_collect(task):
+        return [lower_rows(name, reason, task, loops)]
     return _as_streamed(name, reason, task) if is_streamed(task) else _as_tiled(name, reason, task)
 
 
