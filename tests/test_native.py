@@ -94,7 +94,8 @@ def leaks(call, *objects):
 
 
 def none_leaks(call, *objects):
-    return leaks(call, *objects) == [0.0] * (1 + len(objects))
+    """What leaks does so each time; what another thread does meanwhile is counted once."""
+    return any(leaks(call, *objects) == [0.0] * (1 + len(objects)) for _ in range(3))
 
 
 # --- the key of a call
