@@ -165,6 +165,11 @@ class Registry:
                     self._native, self.find = native, native.find
         return self._native
 
+    def fetch_threads(self) -> None:
+        """Launch the threads of large calls now, not once those have waited for them."""
+        _ = self.native  # makes them
+        self._threads.fetch()
+
     def get(self, key: Hashable) -> Callable[..., Any] | None:
         """The ready call of this key, if there is one."""
         found = self._calls.get(key)

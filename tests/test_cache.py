@@ -905,7 +905,7 @@ GENERIC = """
             text = b"".join(s.data() for s in sections if s.is_text())
             assert len(text) > 100
             codes[entry.key.get("nest") or entry.key["name"]] = hashlib.sha256(text).hexdigest()
-    einjit.registry._threads.fetch()
+    einjit.registry.fetch_threads()
     assert einjit.registry.native.process[DRIVER]
     print(bits.hexdigest(), *sorted(codes.items()))
     if "used" in sys.argv:  # numba itself still compiles for this CPU, whatever its features

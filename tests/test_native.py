@@ -395,7 +395,7 @@ def test_every_tile_is_run_once():
     a, b = rng.standard_normal((65, 300)), rng.standard_normal(300)
     lowered = plan_of("ij,j->i", a, b).steps[0].lowered
     results = []
-    registry._threads.fetch()
+    registry.fetch_threads()
     assert registry.native.process[DRIVER]
     for weight, chunk in ((0, 1), (1, 1), (1, 7), (1, 65), (1, 99)):
         call = NATIVE.bind_run(

@@ -435,18 +435,23 @@ def test_threads_launch_at_once(shared, layer, n):
     assert out == layer["NUMBA_THREADING_LAYER"]
 
 
-def test_threads_call_while_the_threads_are_fetched(shared, layer):
+def test_threads_call_while_numba_is_imported(shared, layer):
     """Several threads make the large calls that lead to the import of numba and the launch."""
     code = """
-        import sys, threading
+        import sys, threading, time
         import numpy as np, einjit
+        from einjit.kernel.layout import DRIVER
         a = np.ones((400, 400))
         wrong = []
+        patience = time.monotonic() + 60
 
         def work():
-            for _ in range(60):
+            while time.monotonic() < patience:
+                launched = einjit.registry.native.process[DRIVER]
                 if not (einjit.einsum("ij,kj->ik", a, a) == 400).all():
                     wrong.append(1)
+                if launched:
+                    break
 
         threads = [threading.Thread(target=work) for _ in range(4)]
         for thread in threads:
@@ -454,10 +459,56 @@ def test_threads_call_while_the_threads_are_fetched(shared, layer):
         for thread in threads:
             thread.join()
         assert not wrong
-        assert einjit.registry._native.process[9]
+        assert einjit.registry.native.process[DRIVER]
     """
     settings = {"EINJIT_CACHE_DIR": shared, "EINJIT_CACHE": "ro", **layer}
     assert children.run(code, **settings) == ""
+
+
+def test_a_child_forked_while_numba_is_imported_fetches_threads_itself(shared):
+    """The thread that would import is not in the child."""
+    code = """
+        import os, sys, time
+        import numpy as np, einjit
+        from einjit.kernel.layout import DRIVER, PATIENCE
+        from einjit.kernel.parallel import NEVER
+        a = np.ones((400, 400))
+        native = einjit.registry.native
+
+        def call_until_launched():
+            patience = time.monotonic() + 60
+            while not native.process[DRIVER] and time.monotonic() < patience:
+                assert (einjit.einsum("ij,kj->ik", a, a) == 400).all()
+            return native.process[DRIVER] != 0
+
+        with einjit.registry._lock:  # what imports waits for it
+            while native.process[PATIENCE] != NEVER:
+                einjit.einsum("ij,kj->ik", a, a)
+            child = os.fork()
+        if child == 0:
+            os._exit(0 if call_until_launched() else 1)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+        assert call_until_launched()
+    """
+    settings = {"EINJIT_CACHE_DIR": shared, "EINJIT_CACHE": "ro"}
+    assert children.run(code, **settings) == ""
+
+
+def test_large_calls_at_exit_need_no_thread(shared):
+    """A process that ends imports nothing more, and its last calls compute."""
+    code = """
+        import atexit
+        import numpy as np, einjit
+        a = np.ones((400, 400))
+
+        @atexit.register
+        def last():
+            for _ in range(300):
+                assert (einjit.einsum("ij,kj->ik", a, a) == 400).all()
+            print("done")
+    """
+    settings = {"EINJIT_CACHE_DIR": shared, "EINJIT_CACHE": "ro"}
+    assert children.run(code, **settings) == "done"
 
 
 @pytest.mark.parametrize("before", ["nothing", "a call", "a launch"])

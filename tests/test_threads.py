@@ -172,7 +172,7 @@ def test_the_equations_have_every_kind_of_lowering():
 def launching():
     """Large calls are launched from the first on, not once they have waited for threads."""
     native = registry.native
-    registry._threads.fetch()
+    registry.fetch_threads()
     assert native.process[DRIVER]
 
 

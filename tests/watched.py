@@ -26,7 +26,7 @@ class Watched:
         self.address = ctypes.cast(self._callback, ctypes.c_void_p).value
         self.usage = np.zeros(2, np.intp)
         native = registry.native
-        registry._threads.fetch()
+        registry.fetch_threads()
         facts = {"order": (), "shape": (), "strides": (), "sizes": (), "scalar": False}
         self._call = native.bind_run(
             kernel=self,

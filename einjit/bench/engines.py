@@ -1,7 +1,6 @@
 """The engines: einjit and its peers, each made ready for a call as its users would call it."""
 
 import os
-import time
 from collections.abc import Callable, Sequence
 from importlib import import_module
 from importlib.metadata import version
@@ -103,13 +102,3 @@ def version_of(name: str) -> str:
     """The version of an engine's package."""
     package = ENGINES[name].package
     return einjit.__version__ if name == OWN else version(package)
-
-
-def settle_einjit(seconds: float = 0.2) -> None:
-    """Let einjit fetch its threads, which it does once large calls have waited for them."""
-    einjit.get_num_threads()  # imports numba, so that the wait is a short one
-    large = np.ones((1 << 11, 1 << 11))
-    einjit.einsum("ij->", large)
-    end = time.perf_counter() + seconds
-    while time.perf_counter() < end:
-        einjit.einsum("ij->", large)

@@ -9,7 +9,8 @@ from typing import Any
 
 from einjit.bench.cases import Point
 from einjit.bench.check import fault
-from einjit.bench.engines import ENGINES, OWN, Call, settle_einjit
+from einjit.bench.engines import ENGINES, OWN, Call
+from einjit.registry import registry
 
 SAMPLE = 2e-4
 """Seconds of one sample: shorter calls are timed several at a time."""
@@ -55,7 +56,7 @@ class Worker:
         self.name = name
         self.call: Call = (bool, ())
         if name == OWN:
-            settle_einjit()
+            registry.fetch_threads()
 
     def prepare(self, point: Point) -> str | None:
         """Make the call ready and do it once, which may compile; what is wrong with the answer."""

@@ -118,8 +118,8 @@ class Native:
     def share_threads(self, driver: int, *, patience: int, lock: int) -> None:
         """Set how large calls run: the parallel loop's address, 0 where there is none yet; how many
         nanoseconds they go without it before they ask for it; a lock for launches."""
-        self.process[DRIVER], self.process[LOCK] = driver, lock
-        self.process[PATIENCE] = patience
+        self.process[PATIENCE], self.process[LOCK] = patience, lock
+        self.process[DRIVER] = driver  # last: calls in other threads begin to launch now
 
     def forgive(self) -> None:
         """Forget how long large calls have gone without the parallel loop."""

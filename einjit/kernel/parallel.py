@@ -1,8 +1,9 @@
 """Threads: when large calls begin to share their tiles out, and over which layer.
 
 numba's threads are there when numba is, and importing it takes longer than many a call. So large
-calls run in one thread until what they could have saved has come near to what the import costs: a
-process never waits for threads much longer than they are worth (the ski rental problem).
+calls run in one thread until they have taken some time, and go on in it while another thread
+imports numba: a program that calls no more then loses what is left of the import, no call waits for
+all of it.
 """
 
 import ctypes
@@ -21,11 +22,9 @@ from einjit.thread_count import get_num_threads
 if TYPE_CHECKING:
     from einjit.kernel.native import Native
 
-IMPORT_PATIENCE = 200_000_000
-"""Nanoseconds of large calls in one thread before numba is imported for its threads."""
-
-LAUNCH_PATIENCE = 50_000_000
-"""The same where numba is imported already: what launching its threads takes."""
+PATIENCE = 50_000_000
+"""Nanoseconds of large calls in one thread before numba is imported, which takes three times as
+long; a process that ends meanwhile waits for that."""
 
 NEVER = sys.maxsize
 """Patience of a process that must not launch threads."""
@@ -42,9 +41,9 @@ class Threads:
         self._native = weakref.proxy(native)
         self._registry_lock = registry_lock
         self._driver: Builtin | None = None
-        self._forbidden = False
+        self._ready = self._forbidden = False
         self._lock = 0
-        native.call_back(wake=self.fetch, admit=admitted)
+        native.call_back(wake=self.wake, admit=admitted)
         self.wait()
         if hasattr(os, "register_at_fork"):
             method = weakref.WeakMethod(self._after_fork)
@@ -53,17 +52,40 @@ class Threads:
     def wait(self) -> None:
         """Begin to count what large calls could save, if there is no parallel loop yet."""
         if self._driver is None and not self._forbidden:
-            patience = LAUNCH_PATIENCE if "numba" in sys.modules else IMPORT_PATIENCE
-            self._share(0, patience)
+            self._share(0, 0 if self._ready else PATIENCE)
+
+    def wake(self) -> None:
+        """What large calls do about threads once they have waited for them."""
+        if admitted() < 2:  # for now: another thread may ask for more
+            self._native.forgive()
+            self.wait()
+        elif self._ready:
+            self.fetch()
+        else:
+            self._share(0, NEVER)  # until it is ready
+            try:
+                threading.Thread(target=self._prepare, name="einjit: import numba").start()
+            except RuntimeError as problem:  # the process ends, or has all the threads it may have
+                logger.info("threads: none, numba is not imported: %s", problem)
+
+    def _prepare(self) -> None:
+        """Import numba; large calls go on meanwhile."""
+        with self._registry_lock:  # no fork comes into the imports
+            try:
+                _initialize()
+            except Exception as problem:  # threads are a gain, not a need
+                logger.warning("threads: none, calls run in one: %s", problem)
+                return
+            self._ready = True
+            self.wait()
 
     def fetch(self) -> None:
-        """Launch numba's threads and load the parallel loop, or compile it."""
-        with self._registry_lock:  # no fork comes into the imports
+        """Launch numba's threads and load the parallel loop, or compile it.
+
+        The thread that calls is the one to launch: tbb stops its threads for a fork only there.
+        """
+        with self._registry_lock:
             if self._driver is not None or self._forbidden:
-                return
-            if admitted() < 2:  # for now: another thread may ask for more
-                self._native.forgive()
-                self.wait()
                 return
             self._share(0, NEVER)  # whatever happens: not twice
             try:
@@ -73,7 +95,7 @@ class Threads:
                     self._lock = ctypes.pythonapi.PyThread_allocate_lock()
                 self._share(self._driver.address, NEVER)
                 logger.info("threads: %s", layer)
-            except Exception as problem:  # threads are a gain, not a need
+            except Exception as problem:
                 logger.warning("threads: none, calls run in one: %s", problem)
 
     def _share(self, driver: int, patience: int) -> None:
@@ -86,17 +108,17 @@ class Threads:
         hangs in one where its threads could not be stopped for the fork: where another thread of
         the parent has launched, or has been the first to.
         """
-        launched = getattr(sys.modules.get("numba.np.ufunc.parallel"), "_is_initialized", False)
-        if not launched:
-            return
-        import numba
+        if getattr(sys.modules.get("numba.np.ufunc.parallel"), "_is_initialized", False):
+            import numba
 
-        self._forbidden = numba.threading_layer() != "workqueue"
-        self._lock = self._lock and ctypes.pythonapi.PyThread_allocate_lock()
+            self._forbidden = numba.threading_layer() != "workqueue"
+            self._lock = self._lock and ctypes.pythonapi.PyThread_allocate_lock()
         if self._forbidden:
             self._share(0, NEVER)
         elif self._driver is not None:
             self._share(self._driver.address, NEVER)
+        else:
+            self.wait()  # the thread that imports numba is not in the child
 
 
 def admitted() -> int:
@@ -131,13 +153,20 @@ ctypes.pythonapi.PyThread_allocate_lock.restype = ctypes.c_size_t
 ctypes.pythonapi.PyThread_allocate_lock.argtypes = []
 
 
-def _launch() -> str:
-    """Launch numba's threads and enter the symbols that parallel code needs; the layer's name."""
-    import numba
+def _initialize() -> None:
+    """Import what launching takes, and enter the symbols that parallel code needs."""
     from numba.core.registry import cpu_target
     from numba.core.runtime import rtsys
+    from numba.np.ufunc import parallel  # noqa: F401
+
+    rtsys.initialize(cpu_target.target_context)
+
+
+def _launch() -> str:
+    """Launch numba's threads; the name of their layer."""
+    _initialize()
+    import numba
     from numba.np.ufunc import parallel
 
     parallel._launch_threads()
-    rtsys.initialize(cpu_target.target_context)
     return str(numba.threading_layer())
