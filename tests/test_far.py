@@ -13,6 +13,7 @@ from targets import blocked_for
 import einjit
 from einjit.plan import lowering
 from einjit.plan.dots import SUMMED
+from einjit.plan.nest import FAR_STRIPS, strip_length
 from einjit.plan.packed import MOST_TERMS, macrokernel
 from einjit.plan.packing import SWEPT_ROWS
 
@@ -99,6 +100,36 @@ def test_the_bits_are_the_same_however_it_is_cut_and_run(dtype):
                     results.add(einjit.einsum("ij,jk->ik", a, b).tobytes())
     assert len(sizes) > 1
     assert len(results) == 1
+
+
+@pytest.mark.parametrize("dtype", ["int8", "float16", "float64", "complex64"])
+def test_rows_are_added_to_long_strips(dtype):
+    """Eight rows at a time and others, one strip and several, strips that are tiles, and spans."""
+    compute = "float32" if dtype == "float16" else dtype
+    most = strip_length(compute, far=True)
+    seen = set()
+    for h, m, n in [(64, 17, most + 1), (1, 60, most - 1), (1, 29, FAR_STRIPS * most + 1)]:
+        a, b = integers((h, m, n), dtype, 1), integers((h, m), dtype)
+        expected = (a.astype(compute) * b[..., None]).sum(1, dtype=compute).astype(dtype)
+        with blocked_for(**FAR):
+            nest = plan_of("hij,hi->hj", a, b).steps[0].lowered.nest
+            assert nest.together
+            assert nest.far
+            seen.add((nest.strip, nest.span is not None))
+            np.testing.assert_array_equal(einjit.einsum("hij,hi->hj", a, b), expected)
+    assert seen == {(False, False), (True, False), (False, True)}
+
+
+def test_rows_are_added_to_short_strips_where_long_ones_are_few():
+    """As tiles, they would not keep the cores busy."""
+    n = strip_length("float64", far=True)
+    for width, far in ((FAR_STRIPS * n // 4 - 1, False), (FAR_STRIPS * n // 4, True)):
+        a = np.ones((20, width))
+        with blocked_for(**FAR):
+            nest = plan_of("ij->j", a).steps[0].lowered.nest
+            assert nest.strip, width
+            assert nest.far == far
+            assert (einjit.einsum("ij->j", a) == 20).all()
 
 
 @pytest.mark.parametrize("dtype", [*SUMMED])

@@ -106,6 +106,8 @@ GOLDEN = {
     # Rows taken together.
     "strip_sum_together": case("ij,i->j", (9, 4200), (9,)),
     "strip_sum_together_blocks": case("ij,i->j", (600, 4100), (600,)),
+    "strip_sum_together_near": case("ij,i->j", (24, 150), (24,)),
+    "strip_sum_together_strips": case("ij,i->j", (17, 264_000), (17,)),
     "register_sum_together": case("ij,j,->i", (67, 4100), (4100,), ()),
     "register_sum_together_exact": case("ij,j,i->i", (66, 8200), (8200,), (66,), dtypes="int32"),
     # A few rows with many.
@@ -300,6 +302,13 @@ def test_golden_nests_cover_every_part():
         ("register_sum", False),
         ("strip_sum", False),
         ("columns", False),
+    }
+    together = [n for n in found.values() if n.together and n.kind == "strip_sum"]
+    assert {(nest.far, nest.strip) for nest in together} == {
+        (False, False),
+        (False, True),
+        (True, False),
+        (True, True),
     }
     tiled = [nest for nest in found.values() if isinstance(nest, Tiled)]
     assert {nest.streams for nest in tiled} == {True, False}
@@ -587,6 +596,13 @@ def test_texts_mean_what_the_reference_says(monkeypatch):
                 patch.setattr(dots, "LONG_ROW", rng.choice((0, 4)))
                 patch.setattr(columns_plan, "ROWS", rng.choice((1, 16)))
                 patch.setattr(nest_plan, "STRIP", 48)
+                patch.setattr(nest_plan, "FAR_STRIP", 72)
+                patch.setattr(nest_plan, "FAR_TOGETHER", rng.choice((2, 3)))
+                for module in (nesting, nest_writer):
+                    patch.setattr(module, "FAR_STRIPS", 2)
+                patch.setattr(nesting, "LONG_ROW", rng.choice((0, 1 << 10)))
+                far = rng.random() < 0.5
+                patch.setattr(nesting, "is_far", lambda _, far=far: far)
                 for writer in (nest_writer, tiled_writer, dots_writer, columns_writer):
                     patch.setattr(writer, "BLOCK", rng.choice((2, 3)))
                 patch.setattr(planning, "EARLY", 6)
@@ -613,6 +629,7 @@ def test_texts_mean_what_the_reference_says(monkeypatch):
             assert result.tobytes() == expected.tobytes(), drawn
             for nest in nests(plan):
                 kinds.update([nest.kind, nest.strip * "strip", "span" * (nest.span is not None)])
+                kinds["far strips"] += nest.kind == "strip_sum" and nest.far
     seldom = {"tiled", "dots", "columns"}  # asked for below
     assert min(number for kind, number in kinds.items() if kind not in seldom) > 40
 

@@ -15,7 +15,7 @@ from einjit.plan.columns import is_columns, lower_columns
 from einjit.plan.dots import is_dots, lower_dots
 from einjit.plan.groups import Groups
 from einjit.plan.indices import Loops, bytes_moved, simplify
-from einjit.plan.nest import BLOCK
+from einjit.plan.nest import BLOCK, strip_length
 from einjit.plan.nesting import (
     FEW_TILES,
     TINY,
@@ -129,7 +129,8 @@ def _is_long_sum(task: Task) -> bool:
         results = math.prod(n for n, s in zip(loops.extents, loops.strides[-1], strict=True) if s)
         few = results * SPANS * 4 <= loops.iterations
         return few and nest.tiles == 1 and nest.time >= PARALLEL_TIME
-    return count_tiles(loops, *parallel_loops(loops, task.compute), task.compute) < FEW_TILES
+    tiling = parallel_loops(loops, task.compute)
+    return count_tiles(loops, *tiling, strip_length(task.compute)) < FEW_TILES
 
 
 def _is_scattered(loops: Loops, groups: Groups) -> bool:

@@ -13,14 +13,25 @@ strips read memory in long runs. Measured: from half to twice as long, a matrix 
 vector takes as long or up to a third more."""
 
 
-def strip_length(compute: str) -> int:
-    """Elements of a strip of sums of this type."""
-    return STRIP // np.dtype(compute).itemsize
+FAR_STRIP = 128 << 10
+"""The same where the rows come from memory, which is read in runs as long; the sums are in the L2
+cache then. Measured together with FAR_TOGETHER: 0.80 to 0.98 of the time."""
+
+FAR_STRIPS = 16
+"""Strips of far rows that are tiles are so many, or a multiple of it: cores share them evenly."""
+
+
+def strip_length(compute: str, far: bool = False) -> int:
+    """Elements that a strip of sums of this type has at most, of rows that are `far`."""
+    return (FAR_STRIP if far else STRIP) // np.dtype(compute).itemsize
 
 
 TOGETHER = 4
 """Sums, or rows that are added to the sums of a strip, that are taken in one go: they share loads
 and stores, and memory is read from as many places at once."""
+
+FAR_TOGETHER = 8
+"""Rows from memory that are added to the sums of a strip in one go."""
 
 SHORT_ROW = 32
 """Extent of an innermost loop up to which it is a number in the source: a loop of unknown length is
@@ -53,6 +64,8 @@ class Nest:
     from `unrolled` on have a known few iterations: `constants` are those of `sizes()` that the
     source holds as numbers. With `together`, rows are taken TOGETHER at a time: the rows of terms
     that are added to a strip, or the sums of as many iterations of loop 0, which are a tile then.
+    With `far`, rows that come from memory are added to long strips, all as long, FAR_TOGETHER at a
+    time.
     What follows the short rows of the operands `asked` is asked for, since they come from memory.
     """
 
@@ -67,6 +80,7 @@ class Nest:
     short: bool = False
     unrolled: int | None = None
     together: bool = False
+    far: bool = False
     asked: tuple[int, ...] = ()
     constants: tuple[tuple[str, int], ...] = ()
 
@@ -103,6 +117,16 @@ class Nest:
     def strip_loop(self) -> int | None:
         """The free loop that is run in strips; None where each sum is held in a register."""
         return strip_loop(self.loops, self.contracted)
+
+    @property
+    def strip_length(self) -> int:
+        """Elements that a strip has at most."""
+        return strip_length(self.compute, self.far)
+
+    @property
+    def rows_together(self) -> int:
+        """How many rows are taken at a time where they are taken `together`."""
+        return FAR_TOGETHER if self.far else TOGETHER
 
     @property
     def takes_together(self) -> bool:

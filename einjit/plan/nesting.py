@@ -8,7 +8,15 @@ import numpy as np
 
 from einjit.names import index_name
 from einjit.plan.indices import LINE, Loops, inner_cost
-from einjit.plan.nest import BLOCK, SHORT_ROW, TOGETHER, Nest, strip_length, strip_loop
+from einjit.plan.nest import (
+    BLOCK,
+    FAR_STRIPS,
+    SHORT_ROW,
+    TOGETHER,
+    Nest,
+    strip_length,
+    strip_loop,
+)
 from einjit.plan.task import LINE_TIME, Lowered
 from einjit.target import is_far, vector_bytes
 
@@ -87,10 +95,25 @@ def _asked(nest: Nest, loops: Loops, order: Sequence[int]) -> tuple[int, ...]:
     return tuple(found) if sum(rows) <= ASKED_ROWS else ()
 
 
-def count_tiles(loops: Loops, tile: int, strip: bool, compute: str) -> int:
+def _has_far_rows(nest: Nest, loops: Loops) -> bool:
+    """Whether rows come from memory, and are long enough for strips of them that are tiles."""
+    most = max(
+        math.prod(loops.extents[i] for i in term) * np.dtype(dtype).itemsize * unit
+        for term, dtype, unit in zip(nest.terms[:-1], nest.dtypes, nest.unit, strict=False)
+    )
+    long = loops.extents[nest.loops - 1] >= FAR_STRIPS * nest.strip_length
+    return is_far(most) and (long or not nest.strip)
+
+
+def _far_strip(extent: int, nest: Nest) -> int:
+    """Elements of a strip of far rows, as the generated source cuts them."""
+    return -(-extent // (FAR_STRIPS * -(-extent // (FAR_STRIPS * nest.strip_length))))
+
+
+def count_tiles(loops: Loops, tile: int, strip: bool, length: int) -> int:
     """The number of tiles that these loops, and the strips of the innermost one, make."""
     inner = strip_loop(len(loops.extents), loops.contracted) if strip else None
-    strips = 1 if inner is None else -(-loops.extents[inner] // strip_length(compute))
+    strips = 1 if inner is None else -(-loops.extents[inner] // length)
     return math.prod(loops.extents[:tile]) * strips
 
 
@@ -132,6 +155,7 @@ def lower_nest(
             long = loops.extents[-1] >= strip_length(compute) and loops.extents[0] >= FEW_ROWS
         else:
             long = loops.extents[n - 1] * np.dtype(compute).itemsize >= LONG_ROW
+            nest = replace(nest, far=long and _has_far_rows(nest, loops))
         nest = replace(nest, together=long)
 
     def value(operand: int | None, loop: int) -> int:
@@ -153,7 +177,8 @@ def lower_nest(
     itemsizes = [np.dtype(dtype).itemsize for dtype in dtypes]
     lines = inner_cost(loops, itemsizes, n - 1) if n else 1.0
     time = LINE_TIME * lines * math.prod(loops.extents[:n])
-    tiles = count_tiles(loops, tile, strip, compute)
+    length = _far_strip(loops.extents[n - 1], nest) if nest.far else nest.strip_length
+    tiles = count_tiles(loops, tile, strip, length)
     if nest.together and nest.sums_innermost:
         tiles = -(-tiles // TOGETHER)
     own = loops.take(range(n))

@@ -15,7 +15,7 @@ import numpy as np
 
 from einjit.names import index_name
 from einjit.plan.indices import LINE
-from einjit.plan.nest import BLOCK, TOGETHER, Nest, strip_length
+from einjit.plan.nest import BLOCK, FAR_STRIPS, Nest
 from einjit.source.elements import ELEMENTS, added
 from einjit.source.terms import Row, Terms
 from einjit.source.writer import Writer
@@ -39,7 +39,8 @@ class NestWriter(Terms):
     def __init__(self, nest: Nest, writer: Writer) -> None:
         super().__init__(nest, writer)
         exact = ELEMENTS[nest.compute].exact
-        self.strip = strip_length(nest.compute)
+        self.most, self.rows = nest.strip_length, nest.rows_together
+        self.strip = "strip" if nest.far else str(self.most)
         self.blocked = bool(nest.contracted) and not (exact or nest.short)
         self.strip_loop = nest.strip_loop
         self.on_strip = bool(nest.contracted) and self.strip_loop is not None
@@ -85,16 +86,23 @@ class NestWriter(Terms):
         if tiny and nest.contracted:
             size = math.prod(self.extents[i] for i in tiny)
             w.line(f"totals = scratch({size}, {self.compute})", "in registers")
+        if nest.far:
+            self._cut_evenly()
         if self.on_strip:
-            w.line(
-                f"total = scratch({self.strip}, {self.compute})", "sums of a strip, in the cache"
-            )
+            w.line(f"total = scratch({self.most}, {self.compute})", "sums of a strip, in the cache")
             if self.blocked:
-                w.line(f"part = scratch({self.strip}, {self.compute})", "and of one block of terms")
+                w.line(f"part = scratch({self.most}, {self.compute})", "and of one block of terms")
         for number in range(len(nest.terms) - 1):
             if nest.is_held(number):
                 self._hold(number)
         self._hoist()
+
+    def _cut_evenly(self) -> None:
+        """How long the strips are that are as long as each other: those that are tiles share."""
+        number, most = FAR_STRIPS if self.nest.strip else 1, self.most
+        n = f"n_{self._strip_name}"
+        times = f"{number} * " * self.nest.strip
+        self.w.line(f"strip = parts({n}, {times}parts({n}, {number * most}))", "of its elements")
 
     def _hold(self, operand: int) -> None:
         """Copy a tiny operand to where nothing that is stored can change it: into registers."""
@@ -122,8 +130,8 @@ class NestWriter(Terms):
             w.line(f"stop = minimum(n_{cut}, start + span)")
         elif nest.together and nest.sums_innermost:
             loop, name = "for tile in range(first, last):", index_name(0)
-            stack.enter_context(w.block(loop, f"free, parallel: {TOGETHER} of {name} each"))
-            w.line(f"{name} = tile * {TOGETHER}")
+            stack.enter_context(w.block(loop, f"free, parallel: {self.rows} of {name} each"))
+            w.line(f"{name} = tile * {self.rows}")
         elif len(tile) == 1 and not nest.strip:
             name = index_name(0)
             stack.enter_context(
@@ -168,7 +176,7 @@ class NestWriter(Terms):
         a division takes as long as a short row."""
         w, rest = self.w, "first"
         if self.nest.strip:
-            w.line(f"strips = (n_{self._strip_name} + {self.strip - 1}) // {self.strip}")
+            w.line(f"strips = parts(n_{self._strip_name}, {self.strip})")
             w.line(f"low = first % strips * {self.strip}")
             rest = "first // strips"
             if len(tile) > 1:
@@ -181,7 +189,7 @@ class NestWriter(Terms):
         w = self.w
         digits = [(index_name(i), "1", f"n_{index_name(i)}") for i in tile]
         if self.nest.strip:
-            digits.append(("low", str(self.strip), f"n_{self._strip_name}"))
+            digits.append(("low", self.strip, f"n_{self._strip_name}"))
         with ExitStack() as carries:
             for name, step, end in digits[:0:-1]:
                 w.line(f"{name} += {step}")
@@ -241,9 +249,9 @@ class NestWriter(Terms):
     def _sum_together(self) -> None:
         """The sums of a tile in one go; where it is not whole, one after the other."""
         w, name = self.w, index_name(0)
-        with w.block(f"if {name} + {TOGETHER} <= n_{name}:"), self._apart():
-            self._sum_in_register(self._entered(0, TOGETHER))
-        with w.block("else:"), w.block(f"for {name} in range(tile * {TOGETHER}, n_{name}):"):
+        with w.block(f"if {name} + {self.rows} <= n_{name}:"), self._apart():
+            self._sum_in_register(self._entered(0, self.rows))
+        with w.block("else:"), w.block(f"for {name} in range(tile * {self.rows}, n_{name}):"):
             self._enter([0])
             self._sum_in_register()
 
@@ -317,18 +325,18 @@ class NestWriter(Terms):
             self._store(" + ".join(f"{held}[{name} - low]" for held in sums))
 
     def _add_rows_of(self, last: int, contracted: ExitStack, held: str) -> None:
-        """Add the rows that the innermost contracted loop runs through, TOGETHER at once if so."""
+        """Add the rows that the innermost contracted loop runs through, several at once if so."""
         w = self.w
         if self.nest.together:
             row, start, stop = index_name(last), "", f"n_{index_name(last)}"
             extent = stop
             if last == self.nest.span:
                 start, stop, extent = "start + ", "stop", "(stop - start)"
-            groups = f"for group in range({extent} // {TOGETHER}):"
-            with w.block(groups, f"contracted, {TOGETHER} at a time"):
-                w.line(f"{row} = {start}group * {TOGETHER}")
-                self._add_rows(last, TOGETHER, held)
-            rest = f"for {row} in range({stop} - {extent} % {TOGETHER}, {stop}):"
+            groups = f"for group in range({extent} // {self.rows}):"
+            with w.block(groups, f"contracted, {self.rows} at a time"):
+                w.line(f"{row} = {start}group * {self.rows}")
+                self._add_rows(last, self.rows, held)
+            rest = f"for {row} in range({stop} - {extent} % {self.rows}, {stop}):"
             contracted.enter_context(w.block(rest, "contracted, the rest"))
         else:
             self._open_loops(contracted, [last], "contracted")
@@ -365,7 +373,7 @@ class NestWriter(Terms):
                 self._add_terms(rows, ["run"] * number)
                 w.line(f"{held}[{name} - low] = run")
         if self.blocked:
-            self._flush(str(number), BLOCK - TOGETHER + 1 if self.nest.together else BLOCK)
+            self._flush(str(number), BLOCK - self.rows + 1 if self.nest.together else BLOCK)
 
     def _flush(self, terms: str, most: int) -> None:
         """Count the terms of each sum of a strip's block; once they are many, end the block."""

@@ -10,6 +10,7 @@ b: free, innermost, its strips run in parallel, unit stride in B, C
 from numba.types import float32, uint16
 
 from einjit.kernel.intrinsics import minimum, narrow, restrict, widen
+from einjit.kernel.memory import parts
 
 CODEGEN = 1
 
@@ -22,7 +23,7 @@ def contract(first, last, operands, sizes):
     n_b = sizes[0]
     A_a = sizes[1]
     C_a = sizes[2]
-    strips = (n_b + 8191) // 8192
+    strips = parts(n_b, 8192)
     low = first % strips * 8192
     a = first // strips
     for _ in range(first, last):  # free, parallel: a, strips of b

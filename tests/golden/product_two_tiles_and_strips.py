@@ -12,6 +12,7 @@ c: free, innermost, its strips run in parallel, unit stride in C, D
 from numba.types import uint8
 
 from einjit.kernel.intrinsics import minimum, restrict
+from einjit.kernel.memory import parts
 
 CODEGEN = 1
 
@@ -28,7 +29,7 @@ def contract(first, last, operands, sizes):
     B_b = sizes[3]
     D_a = sizes[4]
     D_b = sizes[5]
-    strips = (n_c + 32767) // 32768
+    strips = parts(n_c, 32768)
     low = first % strips * 32768
     rest = first // strips
     b = rest % n_b

@@ -11,6 +11,7 @@ c: free, innermost, its strips run in parallel, unit stride in B, C
 from numba.types import float64
 
 from einjit.kernel.intrinsics import minimum, restrict, scratch
+from einjit.kernel.memory import parts
 
 CODEGEN = 1
 
@@ -27,7 +28,7 @@ def contract(first, last, operands, sizes):
     B_b = sizes[4]
     C_a = sizes[5]
     total = scratch(4096, float64)  # sums of a strip, in the cache
-    strips = (n_c + 4095) // 4096
+    strips = parts(n_c, 4096)
     low = first % strips * 4096
     a = first // strips
     for _ in range(first, last):  # free, parallel: a, strips of c

@@ -10,6 +10,7 @@ b: free, innermost, unit stride in B, C
 from numba.types import float64
 
 from einjit.kernel.intrinsics import minimum, restrict, scratch
+from einjit.kernel.memory import parts
 
 CODEGEN = 1
 
@@ -25,44 +26,53 @@ def contract(first, last, operands, sizes):
     B_a = sizes[3]
     span = sizes[4]
     C_tile = sizes[5]
-    total = scratch(4096, float64)  # sums of a strip, in the cache
-    part = scratch(4096, float64)  # and of one block of terms
+    strip = parts(n_b, parts(n_b, 16384))  # of its elements
+    total = scratch(16384, float64)  # sums of a strip, in the cache
+    part = scratch(16384, float64)  # and of one block of terms
     for tile in range(first, last):  # parallel: spans of a
         start = tile * span
         stop = minimum(n_a, start + span)
-        for low in range(0, n_b, 4096):  # strips of b
-            high = minimum(n_b, low + 4096)
+        for low in range(0, n_b, strip):  # strips of b
+            high = minimum(n_b, low + strip)
             for b in range(high - low):
                 total[b] = float64(0)
                 part[b] = float64(0)
             terms = 0
-            for group in range((stop - start) // 4):  # contracted, 4 at a time
-                a = start + group * 4
+            for group in range((stop - start) // 8):  # contracted, 8 at a time
+                a = start + group * 8
                 hoisted_1 = A[a * A_a]
                 hoisted_1_1 = A[(a + 1) * A_a]
                 hoisted_1_2 = A[(a + 2) * A_a]
                 hoisted_1_3 = A[(a + 3) * A_a]
+                hoisted_1_4 = A[(a + 4) * A_a]
+                hoisted_1_5 = A[(a + 5) * A_a]
+                hoisted_1_6 = A[(a + 6) * A_a]
+                hoisted_1_7 = A[(a + 7) * A_a]
                 for b in range(low, high):  # free, innermost
                     run = part[b - low]
                     run = run + hoisted_1 * B[a * B_a + b]
                     run = run + hoisted_1_1 * B[(a + 1) * B_a + b]
                     run = run + hoisted_1_2 * B[(a + 2) * B_a + b]
                     run = run + hoisted_1_3 * B[(a + 3) * B_a + b]
+                    run = run + hoisted_1_4 * B[(a + 4) * B_a + b]
+                    run = run + hoisted_1_5 * B[(a + 5) * B_a + b]
+                    run = run + hoisted_1_6 * B[(a + 6) * B_a + b]
+                    run = run + hoisted_1_7 * B[(a + 7) * B_a + b]
                     part[b - low] = run
-                terms += 4
-                if terms >= 253:
+                terms += 8
+                if terms >= 249:
                     for b in range(high - low):
                         total[b] = total[b] + part[b]
                         part[b] = float64(0)
                     terms = 0
-            for a in range(stop - (stop - start) % 4, stop):  # contracted, the rest
+            for a in range(stop - (stop - start) % 8, stop):  # contracted, the rest
                 hoisted_1 = A[a * A_a]
                 for b in range(low, high):  # free, innermost
                     run = part[b - low]
                     run = run + hoisted_1 * B[a * B_a + b]
                     part[b - low] = run
                 terms += 1
-                if terms >= 253:
+                if terms >= 249:
                     for b in range(high - low):
                         total[b] = total[b] + part[b]
                         part[b] = float64(0)

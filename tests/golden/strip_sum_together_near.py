@@ -1,0 +1,52 @@
+"""a,ab->b
+
+A[a]: float64
+B[a, b]: float64
+C[b]: float64, summed in float64
+a: contracted
+b: free, innermost, unit stride in B, C
+"""
+
+from numba.types import float64
+
+from einjit.kernel.intrinsics import minimum, restrict, scratch
+
+CODEGEN = 1
+
+
+def contract(first, last, operands, sizes):
+    A = restrict(operands[0], float64)
+    B = restrict(operands[1], float64)
+    C = restrict(operands[2], float64)
+    # extents n_a; strides A_a in elements, where they are not 1
+    n_a = sizes[0]
+    n_b = sizes[1]
+    A_a = sizes[2]
+    B_a = sizes[3]
+    total = scratch(4096, float64)  # sums of a strip, in the cache
+    for _ in range(first, last):  # one tile
+        for low in range(0, n_b, 4096):  # strips of b
+            high = minimum(n_b, low + 4096)
+            for b in range(high - low):
+                total[b] = float64(0)
+            for group in range(n_a // 4):  # contracted, 4 at a time
+                a = group * 4
+                hoisted_1 = A[a * A_a]
+                hoisted_1_1 = A[(a + 1) * A_a]
+                hoisted_1_2 = A[(a + 2) * A_a]
+                hoisted_1_3 = A[(a + 3) * A_a]
+                for b in range(low, high):  # free, innermost
+                    run = total[b - low]
+                    run = run + hoisted_1 * B[a * B_a + b]
+                    run = run + hoisted_1_1 * B[(a + 1) * B_a + b]
+                    run = run + hoisted_1_2 * B[(a + 2) * B_a + b]
+                    run = run + hoisted_1_3 * B[(a + 3) * B_a + b]
+                    total[b - low] = run
+            for a in range(n_a - n_a % 4, n_a):  # contracted, the rest
+                hoisted_1 = A[a * A_a]
+                for b in range(low, high):  # free, innermost
+                    run = total[b - low]
+                    run = run + hoisted_1 * B[a * B_a + b]
+                    total[b - low] = run
+            for b in range(low, high):
+                C[b] = total[b - low]
