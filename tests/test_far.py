@@ -16,6 +16,7 @@ from einjit.plan.dots import SUMMED
 from einjit.plan.nest import FAR_STRIPS, strip_length
 from einjit.plan.packed import MOST_TERMS, macrokernel
 from einjit.plan.packing import SWEPT_ROWS
+from einjit.target import vector_bytes
 
 FAR = {"last_cache": 512}
 """Whatever has more than half as many bytes is not in it."""
@@ -100,6 +101,23 @@ def test_the_bits_are_the_same_however_it_is_cut_and_run(dtype):
                     results.add(einjit.einsum("ij,jk->ik", a, b).tobytes())
     assert len(sizes) > 1
     assert len(results) == 1
+
+
+@pytest.mark.parametrize("dtype", MULTIPLIED)
+def test_many_rows_times_a_small_matrix(dtype):
+    """Those of the boxes below are asked for where rows follow each other, and there alone."""
+    size = np.dtype(dtype).itemsize
+    columns = vector_bytes() // size
+    for m, k in product((600, 601, 611), (20, 31)):
+        a, b = integers((m, k), dtype, 1), integers((k, columns), dtype)
+        apart = np.zeros((m, k + 1), dtype)[:, :k]
+        apart[:] = a
+        with blocked_for(**FAR):
+            for rows, asks in ((a, True), (apart, False)):
+                lowered = plan_of("ij,jk->ik", rows, b).steps[0].lowered
+                assert lowered.name == "batched"
+                assert (lowered.nest.below > 0) == asks
+                check("ij,jk->ik", rows, b, expected=a @ b)
 
 
 @pytest.mark.parametrize("dtype", ["int8", "float16", "float64", "complex64"])

@@ -143,6 +143,11 @@ def ask_for(builder: Builder, place: Value) -> None:
     builder.call(function, [builder.bitcast(place, byte), *options])
 
 
+def line_of(tile: Tile) -> int:
+    """Elements of a cache line."""
+    return max(1, LINE // (tile.align * tile.parts))
+
+
 def load_vector(
     builder: Builder, tile: Tile, place: Value, number: int, mask: Value | None = None
 ) -> Value:

@@ -18,6 +18,7 @@ from einjit.kernel.lanes import (
     add,
     ask_for,
     joined,
+    line_of,
     load_vector,
     mask_of,
     multiply_add,
@@ -83,12 +84,14 @@ def product(
     vectors: Any,
     cached: Any,
     ahead: Any,
+    below: Any,
     lanes: Any,
 ) -> Any:
     """The sum of `depth` outer products: a tile whose row r is the sum over k of
     `one[at + r * row + k * step]` times the vectors from `two[from_ + k * down]` on. With `cached`
     the loop is for elements of `one` in the L1 cache. What lies so many elements `ahead` of the
-    vectors is asked for, unless that is a 0 in the source."""
+    vectors is asked for, unless that is a 0 in the source. Where `below` is not 0, rows of `one`
+    follow each other, and those of as many tiles further down are asked for."""
     asks = not isinstance(ahead, types.IntegerLiteral)
     tile = Tile(two.dtype, lanes.literal_value, rows.literal_value, vectors.literal_value)
 
@@ -101,6 +104,8 @@ def product(
         every = GROUP if cached.literal_value else tile.rows
         starts = [row_at(builder, first, r, row) for r in range(0, tile.rows, every)]
         places = *starts, builder.gep(two, [from_])
+        distance = builder.mul(ir.Constant(WORD, below.literal_value * tile.rows), row)
+        next_rows = builder.gep(first, [distance])
         builder.branch(loop)
         builder.position_at_end(loop)
         k = builder.phi(WORD)
@@ -114,6 +119,10 @@ def product(
         for v in range(tile.vectors if asks else 0):
             further = builder.gep(vectors_at, [ir.Constant(WORD, v * tile.lanes)])
             ask_for(builder, builder.gep(further, [args[11]]))
+        if below.literal_value:
+            next_at = builder.gep(next_rows, [builder.mul(k, ir.Constant(WORD, tile.rows))])
+            for at in range(0, tile.rows, line_of(tile)):
+                ask_for(builder, builder.gep(next_at, [ir.Constant(WORD, at)]))
         here = [opaque(builder, f) for f in factors] if cached.literal_value else factors
         made: list[Value] = []
         for r in range(tile.rows):
@@ -145,7 +154,7 @@ def product(
         return result
 
     words = (types.intp,) * 3
-    counts = (rows, vectors, cached, types.intp if asks else ahead, lanes)
+    counts = (rows, vectors, cached, types.intp if asks else ahead, below, lanes)
     return tile(one, *words, two, *words[:2], types.intp, *counts), emit
 
 

@@ -117,7 +117,8 @@ class _BatchedWriter(NestWriter):
         vectors = f"{b}, at_{b}{right}, {b}_{terms}"
         if not self.nest.unit[1]:
             vectors = f"turned, {left}, n_{columns}"
-        size = f"{shape[0]}, {shape[1]}, 0, 0, {shape[2]}"
+        below = self.nest.below * (left == 0 and shape[0] > 1)
+        size = f"{shape[0]}, {shape[1]}, 0, 0, {below}, {shape[2]}"
         self.w.line(f"tile = product({factors}, {vectors}, n_{terms}, {size})")
         place = f"{c}, at_{c} + {rows} * {c}_{rows}{right}, {c}_{rows}"
         self.w.line(f"update(tile, {place}, {shape[2]}, {before})")

@@ -99,7 +99,7 @@ def _microkernels(kernel: Macrokernel, vectors: int, w: Writer) -> None:
     for rows in range(kernel.rows, 0, -1):
         test = f"{'if' if rows == kernel.rows else 'elif'} rows == {rows}:"
         with w.block(test if rows > 1 or kernel.rows == 1 else "else:"):
-            shape = f"depth, {rows}, {vectors}, 1, {ahead}, {kernel.lanes}"
+            shape = f"depth, {rows}, {vectors}, 1, {ahead}, 0, {kernel.lanes}"
             w.line(f"tile = product(strip, at, s_m, a_k, B, j * b_j, b_k, {shape})")
             last = "n - j" if vectors == 1 else f"n - j - {kernel.lanes}"
             w.line(f"update(tile, C, i * c_m + j, c_m, {last}, accumulate)")

@@ -35,5 +35,5 @@ def contract(first, last, operands, sizes):
         at_B = a * B_a
         at_C = a * C_a
         b = 0
-        tile = product(A, at_A + b * A_b, A_b, A_c, B, at_B, B_c, n_c, 3, 1, 0, 0, 3)
+        tile = product(A, at_A + b * A_b, A_b, A_c, B, at_B, B_c, n_c, 3, 1, 0, 0, 0, 3)
         update(tile, C, at_C + b * C_b, C_b, 3, 0)

@@ -43,13 +43,13 @@ def contract(first, last, operands, sizes):
             at_B = 0
             at_C = row * C_b
             b = 0
-            tile = product(A, at_A + b * A_b, A_b, A_c, turned, 0, n_d, n_c, 12, 1, 0, 0, 4)
+            tile = product(A, at_A + b * A_b, A_b, A_c, turned, 0, n_d, n_c, 12, 1, 0, 0, 0, 4)
             update(tile, C, at_C + b * C_b, C_b, 4, 0)
         for _ in range(rest):
             at_A = row * A_b
             at_B = 0
             at_C = row * C_b
             b = 0
-            tile = product(A, at_A + b * A_b, A_b, A_c, turned, 0, n_d, n_c, 1, 1, 0, 0, 4)
+            tile = product(A, at_A + b * A_b, A_b, A_c, turned, 0, n_d, n_c, 1, 1, 0, 0, 0, 4)
             update(tile, C, at_C + b * C_b, C_b, 4, 0)
             row += 1

@@ -46,9 +46,11 @@ def contract(first, last, operands, sizes):
                 at_C = a * C_a + b * C_b
                 for box in range(3):  # tiles of d
                     d = box * 10
-                    tile = product(A, at_A + d * A_d, A_d, A_e, B, at_B, B_e, n_e, 10, 1, 0, 0, 8)
+                    tile = product(
+                        A, at_A + d * A_d, A_d, A_e, B, at_B, B_e, n_e, 10, 1, 0, 0, 0, 8
+                    )
                     update(tile, C, at_C + d * C_d, C_d, 8, c)
                     tile = product(
-                        A, at_A + d * A_d, A_d, A_e, B, at_B + 8, B_e, n_e, 10, 1, 0, 0, 1
+                        A, at_A + d * A_d, A_d, A_e, B, at_B + 8, B_e, n_e, 10, 1, 0, 0, 0, 1
                     )
                     update(tile, C, at_C + d * C_d + 8, C_d, 1, c)

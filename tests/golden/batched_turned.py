@@ -41,5 +41,5 @@ def contract(first, last, operands, sizes):
             for d in range(n_d):
                 turned[c * n_d + d] = B[at_B + c * B_c + d * B_d]
         b = 0
-        tile = product(A, at_A + b * A_b, A_b, A_c, turned, 0, n_d, n_c, 6, 1, 0, 0, 5)
+        tile = product(A, at_A + b * A_b, A_b, A_c, turned, 0, n_d, n_c, 6, 1, 0, 0, 0, 5)
         update(tile, C, at_C + b * C_b, C_b, 5, 0)

@@ -52,23 +52,23 @@ def contract(m, n, depth, a, a_m, a_k, b, b_j, b_k, c, c_m, accumulate):
                 asked += 8
             if n - j > 4:
                 if rows == 3:
-                    tile = product(strip, at, s_m, a_k, B, j * b_j, b_k, depth, 3, 2, 1, 0, 4)
+                    tile = product(strip, at, s_m, a_k, B, j * b_j, b_k, depth, 3, 2, 1, 0, 0, 4)
                     update(tile, C, i * c_m + j, c_m, n - j - 4, accumulate)
                 elif rows == 2:
-                    tile = product(strip, at, s_m, a_k, B, j * b_j, b_k, depth, 2, 2, 1, 0, 4)
+                    tile = product(strip, at, s_m, a_k, B, j * b_j, b_k, depth, 2, 2, 1, 0, 0, 4)
                     update(tile, C, i * c_m + j, c_m, n - j - 4, accumulate)
                 else:
-                    tile = product(strip, at, s_m, a_k, B, j * b_j, b_k, depth, 1, 2, 1, 0, 4)
+                    tile = product(strip, at, s_m, a_k, B, j * b_j, b_k, depth, 1, 2, 1, 0, 0, 4)
                     update(tile, C, i * c_m + j, c_m, n - j - 4, accumulate)
             else:
                 if rows == 3:
-                    tile = product(strip, at, s_m, a_k, B, j * b_j, b_k, depth, 3, 1, 1, 0, 4)
+                    tile = product(strip, at, s_m, a_k, B, j * b_j, b_k, depth, 3, 1, 1, 0, 0, 4)
                     update(tile, C, i * c_m + j, c_m, n - j, accumulate)
                 elif rows == 2:
-                    tile = product(strip, at, s_m, a_k, B, j * b_j, b_k, depth, 2, 1, 1, 0, 4)
+                    tile = product(strip, at, s_m, a_k, B, j * b_j, b_k, depth, 2, 1, 1, 0, 0, 4)
                     update(tile, C, i * c_m + j, c_m, n - j, accumulate)
                 else:
-                    tile = product(strip, at, s_m, a_k, B, j * b_j, b_k, depth, 1, 1, 1, 0, 4)
+                    tile = product(strip, at, s_m, a_k, B, j * b_j, b_k, depth, 1, 1, 1, 0, 0, 4)
                     update(tile, C, i * c_m + j, c_m, n - j, accumulate)
             j += 8
         i = below

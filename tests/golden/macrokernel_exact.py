@@ -52,17 +52,17 @@ def contract(m, n, depth, a, a_m, a_k, b, b_j, b_k, c, c_m, accumulate):
                 asked += 16
             if n - j > 8:
                 if rows == 2:
-                    tile = product(strip, at, s_m, a_k, B, j * b_j, b_k, depth, 2, 2, 1, 0, 8)
+                    tile = product(strip, at, s_m, a_k, B, j * b_j, b_k, depth, 2, 2, 1, 0, 0, 8)
                     update(tile, C, i * c_m + j, c_m, n - j - 8, accumulate)
                 else:
-                    tile = product(strip, at, s_m, a_k, B, j * b_j, b_k, depth, 1, 2, 1, 0, 8)
+                    tile = product(strip, at, s_m, a_k, B, j * b_j, b_k, depth, 1, 2, 1, 0, 0, 8)
                     update(tile, C, i * c_m + j, c_m, n - j - 8, accumulate)
             else:
                 if rows == 2:
-                    tile = product(strip, at, s_m, a_k, B, j * b_j, b_k, depth, 2, 1, 1, 0, 8)
+                    tile = product(strip, at, s_m, a_k, B, j * b_j, b_k, depth, 2, 1, 1, 0, 0, 8)
                     update(tile, C, i * c_m + j, c_m, n - j, accumulate)
                 else:
-                    tile = product(strip, at, s_m, a_k, B, j * b_j, b_k, depth, 1, 1, 1, 0, 8)
+                    tile = product(strip, at, s_m, a_k, B, j * b_j, b_k, depth, 1, 1, 1, 0, 0, 8)
                     update(tile, C, i * c_m + j, c_m, n - j, accumulate)
             j += 16
         i = below
