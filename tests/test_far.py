@@ -122,11 +122,11 @@ def test_many_rows_times_a_small_matrix(dtype):
 
 @pytest.mark.parametrize("dtype", ["int8", "float16", "float64", "complex64"])
 def test_rows_are_added_to_long_strips(dtype):
-    """Eight rows at a time and others, one strip and several, strips that are tiles, and spans."""
+    """Twelve rows at a time and others, one strip and several, strips that are tiles, and spans."""
     compute = "float32" if dtype == "float16" else dtype
     most = strip_length(compute, far=True)
     seen = set()
-    for h, m, n in [(64, 17, most + 1), (1, 60, most - 1), (1, 29, FAR_STRIPS * most + 1)]:
+    for h, m, n in [(64, 25, most + 1), (1, 60, most - 1), (1, 29, FAR_STRIPS * most + 1)]:
         a, b = integers((h, m, n), dtype, 1), integers((h, m), dtype)
         expected = (a.astype(compute) * b[..., None]).sum(1, dtype=compute).astype(dtype)
         with blocked_for(**FAR):

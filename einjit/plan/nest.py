@@ -30,7 +30,7 @@ TOGETHER = 4
 """Sums, or rows that are added to the sums of a strip, that are taken in one go: they share loads
 and stores, and memory is read from as many places at once."""
 
-FAR_TOGETHER = 8
+FAR_TOGETHER = 12
 """Rows from memory that are added to the sums of a strip in one go."""
 
 SHORT_ROW = 32

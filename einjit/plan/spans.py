@@ -15,7 +15,7 @@ fewer where they are one tile, few results and enough work for two threads."""
 SPANS = 64
 """Pieces that a split sum is cut into at most, and"""
 
-SPAN_TERMS = 64
+SPAN_TERMS = 512
 """terms of each result that a piece has at least where there are FEW_TILES of them: the second step
 reads so much less than the first."""
 
