@@ -104,19 +104,6 @@ class NestWriter(Terms):
         times = f"{number} * " * self.nest.strip
         self.w.line(f"strip = parts({n}, {times}parts({n}, {number * most}))", "of its elements")
 
-    def _hold(self, operand: int) -> None:
-        """Copy a tiny operand to where nothing that is stored can change it: into registers."""
-        nest, w = self.nest, self.w
-        name, loops = nest.operands[operand], nest.terms[operand]
-        size = math.prod(self.extents[i] for i in loops)
-        w.line(f"{name}_held = scratch({size}, {ELEMENTS[nest.dtypes[operand]].carrier})")
-        at = self._compact(loops)
-        with ExitStack() as stack:
-            for i in map(index_name, loops):
-                stack.enter_context(w.block(f"for {i} in range(n_{i}):"))
-            w.line(f"{name}_held[{at}] = {self._at(operand)}")
-        self.held.add(operand)
-
     def _open_tiles(self, stack: ExitStack) -> None:
         """The loop over tiles, the only one that is run in parallel."""
         nest, w = self.nest, self.w

@@ -1,7 +1,8 @@
 """The products of a nest: where each element lies, what is loaded once for many iterations."""
 
+import math
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 from einjit.names import index_name
 from einjit.plan.nest import Nest
@@ -38,6 +39,19 @@ class Terms:
             text.append(f"{index_name(i)} * {stride}" if stride > 1 else index_name(i))
             stride *= self.extents[i]
         return " + ".join(reversed(text)) or "0"
+
+    def _hold(self, operand: int) -> None:
+        """Copy a tiny operand to where nothing that is stored can change it: into registers."""
+        nest, w = self.nest, self.w
+        name, loops = nest.operands[operand], nest.terms[operand]
+        size = math.prod(self.extents[i] for i in loops)
+        w.line(f"{name}_held = scratch({size}, {ELEMENTS[nest.dtypes[operand]].carrier})")
+        at = self._compact(loops)
+        with ExitStack() as stack:
+            for i in map(index_name, loops):
+                stack.enter_context(w.block(f"for {i} in range(n_{i}):"))
+            w.line(f"{name}_held[{at}] = {self._at(operand)}")
+        self.held.add(operand)
 
     def _add_terms(self, rows: Sequence[Row], sums: Sequence[str]) -> None:
         """Add each row's product to its sum; without rows, that of the loops that are open."""
