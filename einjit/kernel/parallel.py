@@ -52,21 +52,25 @@ class Threads:
     def wait(self) -> None:
         """Begin to count what large calls could save, if there is no parallel loop yet."""
         if self._driver is None and not self._forbidden:
-            self._share(0, 0 if self._ready else PATIENCE)
+            self._share(0, PATIENCE)
 
     def wake(self) -> None:
         """What large calls do about threads once they have waited for them."""
-        if admitted() < 2:  # for now: another thread may ask for more
-            self._native.forgive()
-            self.wait()
-        elif self._ready:
-            self.fetch()
-        else:
-            self._share(0, NEVER)  # until it is ready
-            try:
+        if not self._registry_lock.acquire(blocking=False):
+            return  # the next call asks again
+        try:
+            if admitted() < 2:  # for now: another thread may ask for more
+                self._native.forgive()
+                self.wait()
+            elif self._ready or self._driver is not None:
+                self.fetch()
+            else:
+                self._share(0, NEVER)  # until it is ready
                 threading.Thread(target=self._prepare, name="einjit: import numba").start()
-            except RuntimeError as problem:  # the process ends, or has all the threads it may have
-                logger.info("threads: none, numba is not imported: %s", problem)
+        except RuntimeError as problem:  # the process ends, or has all the threads it may have
+            logger.info("threads: none, numba is not imported: %s", problem)
+        finally:
+            self._registry_lock.release()
 
     def _prepare(self) -> None:
         """Import numba; large calls go on meanwhile."""
@@ -77,7 +81,8 @@ class Threads:
                 logger.warning("threads: none, calls run in one: %s", problem)
                 return
             self._ready = True
-            self.wait()
+            if self._driver is None:
+                self._share(0, 0)
 
     def fetch(self) -> None:
         """Launch numba's threads and load the parallel loop, or compile it.
