@@ -290,9 +290,15 @@ class NestWriter(Terms):
 
     def _sum_on_strip(self, stack: ExitStack) -> None:
         w, zero, name = self.w, f"{self.compute}(0)", self._strip_name
-        if not self.nest.strip:
+        if self.nest.far and not self.nest.strip:
+            # no steps: a range that checks its step needs numba to be loaded
+            loop = w.block(f"for number in range(parts(n_{name}, strip)):", f"strips of {name}")
+            stack.enter_context(loop)
+            w.line("low = number * strip")
+        elif not self.nest.strip:
             loop = w.block(f"for low in range(0, n_{name}, {self.strip}):", f"strips of {name}")
             stack.enter_context(loop)
+        if not self.nest.strip:
             w.line(f"high = minimum(n_{name}, low + {self.strip})")
         sums = ["total", "part"] if self.blocked else ["total"]
         with w.block(f"for {name} in range(high - low):"):

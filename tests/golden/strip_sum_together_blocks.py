@@ -32,7 +32,8 @@ def contract(first, last, operands, sizes):
     for tile in range(first, last):  # parallel: spans of a
         start = tile * span
         stop = minimum(n_a, start + span)
-        for low in range(0, n_b, strip):  # strips of b
+        for number in range(parts(n_b, strip)):  # strips of b
+            low = number * strip
             high = minimum(n_b, low + strip)
             for b in range(high - low):
                 total[b] = float64(0)
