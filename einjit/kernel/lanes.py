@@ -145,7 +145,7 @@ def ask_for(builder: Builder, place: Value) -> None:
 
 def line_of(tile: Tile) -> int:
     """Elements of a cache line."""
-    return max(1, LINE // (tile.align * tile.parts))
+    return LINE // (tile.align * tile.parts)
 
 
 def load_vector(

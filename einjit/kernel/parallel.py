@@ -2,8 +2,8 @@
 
 numba's threads are there when numba is, and importing it takes longer than many a call. So large
 calls run in one thread until they have taken some time, and go on in it while another thread
-imports numba: a program that calls no more then loses what is left of the import, no call waits for
-all of it.
+imports numba. What waits for the import is a call of something new, which needs the registry, and
+a program that ends.
 """
 
 import ctypes
@@ -100,7 +100,7 @@ class Threads:
                     self._lock = ctypes.pythonapi.PyThread_allocate_lock()
                 self._share(self._driver.address, NEVER)
                 logger.info("threads: %s", layer)
-            except Exception as problem:
+            except Exception as problem:  # as above: calls go on in one
                 logger.warning("threads: none, calls run in one: %s", problem)
 
     def _share(self, driver: int, patience: int) -> None:
@@ -162,7 +162,7 @@ def _initialize() -> None:
     """Import what launching takes, and enter the symbols that parallel code needs."""
     from numba.core.registry import cpu_target
     from numba.core.runtime import rtsys
-    from numba.np.ufunc import parallel  # noqa: F401
+    from numba.np.ufunc import parallel  # noqa: F401, imported here for _launch
 
     rtsys.initialize(cpu_target.target_context)
 

@@ -9,8 +9,8 @@ from einjit.names import index_name, operand_name, term
 
 STRIP = 32 << 10
 """Bytes of a strip: the piece of the innermost free loop whose sums are kept in the cache. Long
-strips read memory in long runs. Measured: from half to twice as long, a matrix of 800 MB times a
-vector takes as long or up to a third more."""
+strips read memory in long runs. Measured, four rows at a time: from half to twice as long, a matrix
+of 800 MB times a vector takes as long or up to a third more."""
 
 
 FAR_STRIP = 128 << 10
