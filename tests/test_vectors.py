@@ -102,7 +102,7 @@ CALLS = {
     },
     **{
         (cached, rows, v): f"update(product(Y, a, b, c, Z, d, e, f, {rows}, {v}, {cached}, "
-        f"{'k' if cached else 0}, {0 if cached else 2}, {{lanes}}), X, g, h, i, j)"
+        f"{'k, 0' if cached else '0, (Y, k, 2, 3, 4)'}, {{lanes}}), X, g, h, i, j)"
         for cached, rows, v in PRODUCTS
     },
     "prefetch": "prefetch(Y, a)",

@@ -127,7 +127,7 @@ def product(
     vectors: int,
     cached: int,
     ahead: int,
-    below: int,
+    asked: Any,
     lanes: int,
 ) -> Any:
     """The sum of `depth` outer products of a column of `one` and a row of `two`."""

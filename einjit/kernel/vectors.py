@@ -4,6 +4,7 @@ Generated source names tiles like any variable; LLVM keeps every vector of them 
 """
 
 import itertools
+from collections.abc import Sequence
 from typing import Any
 
 from llvmlite import ir
@@ -84,45 +85,41 @@ def product(
     vectors: Any,
     cached: Any,
     ahead: Any,
-    below: Any,
+    asked: Any,
     lanes: Any,
 ) -> Any:
     """The sum of `depth` outer products: a tile whose row r is the sum over k of
     `one[at + r * row + k * step]` times the vectors from `two[from_ + k * down]` on. With `cached`
     the loop is for elements of `one` in the L1 cache. What lies so many elements `ahead` of the
-    vectors is asked for, unless that is a 0 in the source. Where `below` is not 0, rows of `one`
-    follow each other, and those of as many tiles further down are asked for."""
-    asks = not isinstance(ahead, types.IntegerLiteral)
+    vectors is asked for, unless that is a 0 in the source. Unless `asked` is, it is a place, a
+    position and three numbers: as many cache lines as a column of so many rows takes are asked for
+    with each k, from there on, `further` elements further with the next k, and after a `run` of k
+    from `again` elements behind where that began."""
+    asks, asks_more = (not isinstance(it, types.IntegerLiteral) for it in (ahead, asked))
     tile = Tile(two.dtype, lanes.literal_value, rows.literal_value, vectors.literal_value)
 
     def emit(context: Any, builder: Builder, signature: Any, args: Any) -> Value:
         one, at, row, step, two, from_, down, depth = args[:8]
-        zero, single = ir.Constant(WORD, 0), ir.Constant(WORD, 1)
-        before = builder.block
-        loop, behind = (builder.append_basic_block(name) for name in ("depth", "behind"))
         first = builder.gep(one, [at])
         every = GROUP if cached.literal_value else tile.rows
         starts = [row_at(builder, first, r, row) for r in range(0, tile.rows, every)]
-        places = *starts, builder.gep(two, [from_])
-        distance = builder.mul(ir.Constant(WORD, below.literal_value * tile.rows), row)
-        next_rows = builder.gep(first, [distance])
-        builder.branch(loop)
-        builder.position_at_end(loop)
-        k = builder.phi(WORD)
-        *factors, vectors_at = (builder.phi(place.type) for place in places)
-        sums = [builder.phi(tile.vector) for _ in range(tile.rows * tile.vectors * tile.parts)]
-        for phi, start in zip((k, *factors, vectors_at), (zero, *places), strict=True):
-            phi.add_incoming(start, before)
-        for total in sums:
-            total.add_incoming(ir.Constant(tile.vector, None), before)
+        state = [ir.Constant(WORD, 0), builder.gep(two, [from_]), *starts]
+        state += [ir.Constant(tile.vector, None)] * (tile.rows * tile.vectors * tile.parts)
+        stop, runs = depth, None
+        if asks_more:
+            place, position, further, run, again = cgutils.unpack_tuple(builder, args[12])
+            runs = _Loop(builder, "run", [*state, builder.gep(place, [position])])
+            stop = builder.add(runs.now[0], run)
+            stop = builder.select(builder.icmp_signed("<", stop, depth), stop, depth)
+        terms = _Loop(builder, "term", runs.now if runs else state)
+        k, vectors_at, *rest = terms.now
+        factors, sums, asked_at = rest[: len(starts)], rest[len(starts) :], rest[-1]
         loaded = [load_vector(builder, tile, vectors_at, v) for v in range(tile.vectors)]
         for v in range(tile.vectors if asks else 0):
-            further = builder.gep(vectors_at, [ir.Constant(WORD, v * tile.lanes)])
-            ask_for(builder, builder.gep(further, [args[11]]))
-        if below.literal_value:
-            next_at = builder.gep(next_rows, [builder.mul(k, ir.Constant(WORD, tile.rows))])
-            for at in range(0, tile.rows, line_of(tile)):
-                ask_for(builder, builder.gep(next_at, [ir.Constant(WORD, at)]))
+            after = builder.gep(vectors_at, [ir.Constant(WORD, v * tile.lanes)])
+            ask_for(builder, builder.gep(after, [args[11]]))
+        for line in range(0, tile.rows if asks_more else 0, line_of(tile)):
+            ask_for(builder, builder.gep(asked_at, [ir.Constant(WORD, line)]))
         here = [opaque(builder, f) for f in factors] if cached.literal_value else factors
         made: list[Value] = []
         for r in range(tile.rows):
@@ -135,15 +132,14 @@ def product(
                 factor = splat(builder, value, tile.vector.count)
                 for vector in loaded:
                     made.append(multiply_add(builder, factor, vector, sums[len(made)]))
-        after = builder.add(k, single)
-        k.add_incoming(after, loop)
-        for factor, place in zip(factors, here, strict=True):
-            factor.add_incoming(builder.gep(place, [step]), loop)
-        vectors_at.add_incoming(builder.gep(vectors_at, [down]), loop)
-        for total, new in zip(sums, made, strict=True):
-            total.add_incoming(new, loop)
-        builder.cbranch(builder.icmp_signed("<", after, depth), loop, behind)
-        builder.position_at_end(behind)
+        k = builder.add(k, ir.Constant(WORD, 1))
+        state = [k, builder.gep(vectors_at, [down])]
+        state += [*(builder.gep(place, [step]) for place in here), *made]
+        further_on = [builder.gep(asked_at, [further])] if runs else []
+        terms.again(builder, [*state, *further_on], builder.icmp_signed("<", k, stop))
+        if runs:
+            state.append(builder.gep(runs.now[-1], [again]))
+            runs.again(builder, state, builder.icmp_signed("<", k, depth))
         result = ir.Constant(context.get_value_type(tile), ir.Undefined)
         for r in range(tile.rows):
             for v in range(tile.vectors):
@@ -154,8 +150,30 @@ def product(
         return result
 
     words = (types.intp,) * 3
-    counts = (rows, vectors, cached, types.intp if asks else ahead, below, lanes)
+    lines = types.Tuple((asked[0], *[types.intp] * 4)) if asks_more else asked
+    counts = (rows, vectors, cached, types.intp if asks else ahead, lines, lanes)
     return tile(one, *words, two, *words[:2], types.intp, *counts), emit
+
+
+class _Loop:
+    """A loop that is entered where the builder stands, with values that each turn has anew: what
+    they are `now`."""
+
+    def __init__(self, builder: Builder, name: str, first: Sequence[Value]) -> None:
+        before, self._block = builder.block, builder.append_basic_block(name)
+        self._behind = builder.append_basic_block(f"{name}s.behind")
+        builder.branch(self._block)
+        builder.position_at_end(self._block)
+        self.now = [builder.phi(value.type) for value in first]
+        for phi, value in zip(self.now, first, strict=True):
+            phi.add_incoming(value, before)
+
+    def again(self, builder: Builder, values: Sequence[Value], while_: Value) -> None:
+        """Another turn with these values, or the builder goes on behind the loop."""
+        for phi, value in zip(self.now, values, strict=True):
+            phi.add_incoming(value, builder.block)
+        builder.cbranch(while_, self._block, self._behind)
+        builder.position_at_end(self._behind)
 
 
 @intrinsic(prefer_literal=True)

@@ -118,7 +118,11 @@ class _BatchedWriter(NestWriter):
         if not self.nest.unit[1]:
             vectors = f"turned, {left}, n_{columns}"
         below = self.nest.below * (left == 0 and shape[0] > 1)
-        size = f"{shape[0]}, {shape[1]}, 0, 0, {below}, {shape[2]}"
+        asked = "0"
+        if below:
+            beyond = f"at_{a} + ({rows} + {below * shape[0]}) * {a}_{rows}"
+            asked = f"({a}, {beyond}, {shape[0]}, n_{terms}, 0)"
+        size = f"{shape[0]}, {shape[1]}, 0, 0, {asked}, {shape[2]}"
         self.w.line(f"tile = product({factors}, {vectors}, n_{terms}, {size})")
         place = f"{c}, at_{c} + {rows} * {c}_{rows}{right}, {c}_{rows}"
         self.w.line(f"update(tile, {place}, {shape[2]}, {before})")

@@ -25,11 +25,11 @@ ELEMENT = "X[at + r * to_row + c * to_column] = Y[from_ + r * row + c * column]"
 def write_macrokernel(kernel: Macrokernel, w: Writer) -> None:
     """The function of a macrokernel: loops IR and JR round microkernels of every shape.
 
-    A strip of A stays in the L1 cache while the micropanels of B pass by. Rows along K, the
-    next strip's of which are asked for meanwhile, are copied where they would drive each other out
-    of it: a multiple of a page apart. Strips are of one height, and the last one of what is left:
-    by turns of two heights they take 1 to 3 percent more. B is read in whole vectors; of the last
-    one of a row only what C has is written.
+    A strip of A stays in the L1 cache while the micropanels of B pass by, the first of which asks
+    for the next strip, a few lines with each term: in one go it takes as long as reading it. Rows
+    along K are copied where they would drive each other out: a multiple of a page apart. Strips are
+    of one height, and the last one of what is left: by turns of two heights they take 1 to 3
+    percent more. B is read in whole vectors; of the last one of a row only what C has is written.
     """
     row = MOST_TERMS + kernel.lanes
     with w.block(f"def contract({', '.join(kernel.arguments)}):"):
@@ -38,33 +38,44 @@ def write_macrokernel(kernel: Macrokernel, w: Writer) -> None:
         w.line(f"copy = scratch({kernel.rows * row}, {kernel.dtype})", "of a strip of A")
         w.line(f"strips = (m + {kernel.rows - 1}) // {kernel.rows}")
         size = np.dtype(kernel.dtype).itemsize
-        line = LINE // size
-        w.line(f"panels = (n + {kernel.wide - 1}) // {kernel.wide}")
-        w.line(f"share = (depth + {line} * panels - 1) // ({line} * panels) * {line}")
         if kernel.far:
             short = f"n < {SHORT_ROW // size}"
-            w.line(f"further = depth * b_k if {short} else {ASKED_AHEAD // size}", "of B")
+            w.line(f"ahead = depth * b_k if {short} else {ASKED_AHEAD // size}", "of B")
+        w.line("nothing = (A, 0, 0, depth, 0)", "to be asked for")
         w.line("height = (m + strips - 1) // strips")
         w.line("i = 0")
         with w.block("while i < m:", "IR: a strip of A"):
             w.line("rows = minimum(height, m - i)")
             w.line("below = i + height")
             w.line("strip, at, s_m = A, i * a_m, a_m")
-            w.line("asked = depth")
             with w.block(f"if a_k == 1 and a_m % {PAGE // size} == 0 and n > {kernel.wide}:"):
                 _copy_strip(kernel, row, w)
                 w.line(f"strip, at, s_m = copy, 0, {row}")
-            with w.block(f"if a_k == 1 and n > {kernel.wide} and below < m:"):
-                w.line("asked = 0")
+            _next_strip(kernel, LINE // size, w)
             w.line("j = 0")
             with w.block("while j < n:", "JR: a micropanel of B"):
-                _ask_for_strip(kernel, w)
                 with w.block(f"if n - j > {kernel.lanes}:"):
                     _microkernels(kernel, 2, w)
                 with w.block("else:"):
                     _microkernels(kernel, 1, w)
                 w.line(f"j += {kernel.wide}")
+                w.line("asked = nothing")
             w.line("i = below")
+
+
+def _next_strip(kernel: Macrokernel, line: int, w: Writer) -> None:
+    """Where the next strip is, and how it is asked for: the same lines of its rows along K, row by
+    row, then the next ones; of columns the last lines, as their first has been read."""
+    lines = len(range(0, kernel.rows, line))
+    w.line(f"further, run, again = a_m, rows, {lines * line}")
+    w.line("next_strip = below * a_m")
+    with w.block("if a_k != 1:"):
+        before = f" - {(lines - 1) * line}" * (lines > 1)
+        w.line(f"next_strip = (below + height - 1) * a_m{before}")
+        w.line("further, run, again = a_k, depth, 0")
+    w.line("asked = (A, next_strip, further, run, again)")
+    with w.block("if below >= m:"):
+        w.line("asked = nothing")
 
 
 def _copy_strip(kernel: Macrokernel, row: int, w: Writer) -> None:
@@ -81,25 +92,13 @@ def _copy_strip(kernel: Macrokernel, row: int, w: Writer) -> None:
             w.line(f"store(last, copy, r * {row} + k)")
 
 
-def _ask_for_strip(kernel: Macrokernel, w: Writer) -> None:
-    """Ask for a part of the next strip with each micropanel: asking for all of it in one go takes
-    as long as reading it."""
-    line = LINE // np.dtype(kernel.dtype).itemsize
-    w.line("limit = minimum(depth, asked + share)")
-    with w.block("while asked < limit:"):
-        w.line("ahead = below * a_m + asked")
-        with w.block(f"for r in range({kernel.rows}):"):
-            w.line("prefetch(A, ahead + r * a_m)")
-        w.line(f"asked += {line}")
-
-
 def _microkernels(kernel: Macrokernel, vectors: int, w: Writer) -> None:
     """A register tile over the whole depth, of as many rows as the strip has."""
-    ahead = "further" if kernel.far else "0"
+    ahead = "ahead" if kernel.far else "0"
     for rows in range(kernel.rows, 0, -1):
         test = f"{'if' if rows == kernel.rows else 'elif'} rows == {rows}:"
         with w.block(test if rows > 1 or kernel.rows == 1 else "else:"):
-            shape = f"depth, {rows}, {vectors}, 1, {ahead}, 0, {kernel.lanes}"
+            shape = f"depth, {rows}, {vectors}, 1, {ahead}, asked, {kernel.lanes}"
             w.line(f"tile = product(strip, at, s_m, a_k, B, j * b_j, b_k, {shape})")
             last = "n - j" if vectors == 1 else f"n - j - {kernel.lanes}"
             w.line(f"update(tile, C, i * c_m + j, c_m, {last}, accumulate)")

@@ -9,7 +9,7 @@ j * b_j + k * b_k; the other strides are given in elements
 from numba.types import float64
 
 from einjit.kernel.intrinsics import minimum, pointer, scratch
-from einjit.kernel.vectors import load, load_first, prefetch, product, store, update
+from einjit.kernel.vectors import load, load_first, product, store, update
 
 CODEGEN = 1
 
@@ -20,15 +20,13 @@ def contract(m, n, depth, a, a_m, a_k, b, b_j, b_k, c, c_m, accumulate):
     C = pointer(c, float64)
     copy = scratch(780, float64)  # of a strip of A
     strips = (m + 2) // 3
-    panels = (n + 7) // 8
-    share = (depth + 8 * panels - 1) // (8 * panels) * 8
+    nothing = (A, 0, 0, depth, 0)  # to be asked for
     height = (m + strips - 1) // strips
     i = 0
     while i < m:  # IR: a strip of A
         rows = minimum(height, m - i)
         below = i + height
         strip, at, s_m = A, i * a_m, a_m
-        asked = depth
         if a_k == 1 and a_m % 512 == 0 and n > 8:
             for r in range(rows):
                 from_row = (i + r) * a_m
@@ -40,35 +38,48 @@ def contract(m, n, depth, a, a_m, a_k, b, b_j, b_k, c, c_m, accumulate):
                     last = load_first(A, from_row + k, 1, depth - k, 4)
                     store(last, copy, r * 260 + k)
             strip, at, s_m = copy, 0, 260
-        if a_k == 1 and n > 8 and below < m:
-            asked = 0
+        further, run, again = a_m, rows, 8
+        next_strip = below * a_m
+        if a_k != 1:
+            next_strip = (below + height - 1) * a_m
+            further, run, again = a_k, depth, 0
+        asked = (A, next_strip, further, run, again)
+        if below >= m:
+            asked = nothing
         j = 0
         while j < n:  # JR: a micropanel of B
-            limit = minimum(depth, asked + share)
-            while asked < limit:
-                ahead = below * a_m + asked
-                for r in range(3):
-                    prefetch(A, ahead + r * a_m)
-                asked += 8
             if n - j > 4:
                 if rows == 3:
-                    tile = product(strip, at, s_m, a_k, B, j * b_j, b_k, depth, 3, 2, 1, 0, 0, 4)
+                    tile = product(
+                        strip, at, s_m, a_k, B, j * b_j, b_k, depth, 3, 2, 1, 0, asked, 4
+                    )
                     update(tile, C, i * c_m + j, c_m, n - j - 4, accumulate)
                 elif rows == 2:
-                    tile = product(strip, at, s_m, a_k, B, j * b_j, b_k, depth, 2, 2, 1, 0, 0, 4)
+                    tile = product(
+                        strip, at, s_m, a_k, B, j * b_j, b_k, depth, 2, 2, 1, 0, asked, 4
+                    )
                     update(tile, C, i * c_m + j, c_m, n - j - 4, accumulate)
                 else:
-                    tile = product(strip, at, s_m, a_k, B, j * b_j, b_k, depth, 1, 2, 1, 0, 0, 4)
+                    tile = product(
+                        strip, at, s_m, a_k, B, j * b_j, b_k, depth, 1, 2, 1, 0, asked, 4
+                    )
                     update(tile, C, i * c_m + j, c_m, n - j - 4, accumulate)
             else:
                 if rows == 3:
-                    tile = product(strip, at, s_m, a_k, B, j * b_j, b_k, depth, 3, 1, 1, 0, 0, 4)
+                    tile = product(
+                        strip, at, s_m, a_k, B, j * b_j, b_k, depth, 3, 1, 1, 0, asked, 4
+                    )
                     update(tile, C, i * c_m + j, c_m, n - j, accumulate)
                 elif rows == 2:
-                    tile = product(strip, at, s_m, a_k, B, j * b_j, b_k, depth, 2, 1, 1, 0, 0, 4)
+                    tile = product(
+                        strip, at, s_m, a_k, B, j * b_j, b_k, depth, 2, 1, 1, 0, asked, 4
+                    )
                     update(tile, C, i * c_m + j, c_m, n - j, accumulate)
                 else:
-                    tile = product(strip, at, s_m, a_k, B, j * b_j, b_k, depth, 1, 1, 1, 0, 0, 4)
+                    tile = product(
+                        strip, at, s_m, a_k, B, j * b_j, b_k, depth, 1, 1, 1, 0, asked, 4
+                    )
                     update(tile, C, i * c_m + j, c_m, n - j, accumulate)
             j += 8
+            asked = nothing
         i = below

@@ -10,7 +10,7 @@ j * b_j + k * b_k; the other strides are given in elements
 from numba.types import float32
 
 from einjit.kernel.intrinsics import minimum, pointer, scratch
-from einjit.kernel.vectors import load, load_first, prefetch, product, store, update
+from einjit.kernel.vectors import load, load_first, product, store, update
 
 CODEGEN = 1
 
@@ -21,16 +21,14 @@ def contract(m, n, depth, a, a_m, a_k, b, b_j, b_k, c, c_m, accumulate):
     C = pointer(c, float32)
     copy = scratch(528, float32)  # of a strip of A
     strips = (m + 1) // 2
-    panels = (n + 15) // 16
-    share = (depth + 16 * panels - 1) // (16 * panels) * 16
-    further = depth * b_k if n < 512 else 128  # of B
+    ahead = depth * b_k if n < 512 else 128  # of B
+    nothing = (A, 0, 0, depth, 0)  # to be asked for
     height = (m + strips - 1) // strips
     i = 0
     while i < m:  # IR: a strip of A
         rows = minimum(height, m - i)
         below = i + height
         strip, at, s_m = A, i * a_m, a_m
-        asked = depth
         if a_k == 1 and a_m % 1024 == 0 and n > 16:
             for r in range(rows):
                 from_row = (i + r) * a_m
@@ -42,37 +40,38 @@ def contract(m, n, depth, a, a_m, a_k, b, b_j, b_k, c, c_m, accumulate):
                     last = load_first(A, from_row + k, 1, depth - k, 8)
                     store(last, copy, r * 264 + k)
             strip, at, s_m = copy, 0, 264
-        if a_k == 1 and n > 16 and below < m:
-            asked = 0
+        further, run, again = a_m, rows, 16
+        next_strip = below * a_m
+        if a_k != 1:
+            next_strip = (below + height - 1) * a_m
+            further, run, again = a_k, depth, 0
+        asked = (A, next_strip, further, run, again)
+        if below >= m:
+            asked = nothing
         j = 0
         while j < n:  # JR: a micropanel of B
-            limit = minimum(depth, asked + share)
-            while asked < limit:
-                ahead = below * a_m + asked
-                for r in range(2):
-                    prefetch(A, ahead + r * a_m)
-                asked += 16
             if n - j > 8:
                 if rows == 2:
                     tile = product(
-                        strip, at, s_m, a_k, B, j * b_j, b_k, depth, 2, 2, 1, further, 0, 8
+                        strip, at, s_m, a_k, B, j * b_j, b_k, depth, 2, 2, 1, ahead, asked, 8
                     )
                     update(tile, C, i * c_m + j, c_m, n - j - 8, accumulate)
                 else:
                     tile = product(
-                        strip, at, s_m, a_k, B, j * b_j, b_k, depth, 1, 2, 1, further, 0, 8
+                        strip, at, s_m, a_k, B, j * b_j, b_k, depth, 1, 2, 1, ahead, asked, 8
                     )
                     update(tile, C, i * c_m + j, c_m, n - j - 8, accumulate)
             else:
                 if rows == 2:
                     tile = product(
-                        strip, at, s_m, a_k, B, j * b_j, b_k, depth, 2, 1, 1, further, 0, 8
+                        strip, at, s_m, a_k, B, j * b_j, b_k, depth, 2, 1, 1, ahead, asked, 8
                     )
                     update(tile, C, i * c_m + j, c_m, n - j, accumulate)
                 else:
                     tile = product(
-                        strip, at, s_m, a_k, B, j * b_j, b_k, depth, 1, 1, 1, further, 0, 8
+                        strip, at, s_m, a_k, B, j * b_j, b_k, depth, 1, 1, 1, ahead, asked, 8
                     )
                     update(tile, C, i * c_m + j, c_m, n - j, accumulate)
             j += 16
+            asked = nothing
         i = below

@@ -1,6 +1,6 @@
 """ac,cb->ab
 
-A: float64, packed in columns along M
+A: float64, read where it lies
 B: float64, packed in micropanels
 C: float64, written from registers
 a: free, of A (M)
@@ -9,7 +9,7 @@ c: contracted (K)
 """
 
 from einjit.kernel.intrinsics import minimum
-from einjit.kernel.memory import call9, call12, give, parts, place, row_of, take
+from einjit.kernel.memory import call9, call12, give, parts, place, take
 
 CODEGEN = 1
 
@@ -62,21 +62,17 @@ def contract(first, last, operands, sizes):
             for m_box in range(m_first, m_last):  # IC: boxes of M
                 a0 = m_box * box_a
                 e_a = minimum(box_a, n_a - a0)
-                flat_a = 1
-                height = flat_a * e_a
-                a_k = row_of(height, 8)
-                at_a = place(A, 8, (a0, A_a, c0, A_c))
-                call9(move, (e_c, e_a, a_box, flat_c * a_k, flat_a, 1, at_a, A_c, A_a))
                 at_c = place(C, 8, (a0, C_a, b0, C_b))
+                at_a = place(A, 8, (a0, A_a, c0, A_c))
                 call12(
                     macrokernel,
                     (
                         e_a,
                         e_b,
                         depth,
-                        a_box,
-                        1,
-                        a_k,
+                        at_a,
+                        A_a,
+                        A_c,
                         b_box,
                         depth,
                         b_k,
