@@ -175,13 +175,13 @@ class Packing:
         return not self.kept and (self.rows or self.volume(self.n) <= FEW_PANELS * self.wide)
 
     def _is_kept(self) -> bool:
-        """Whether A is packed once for several boxes of N: where it lies the rows of a strip drive
-        each other out of the L1 cache, and each box would copy them again."""
+        """Whether A is packed once for several boxes of N, each of which would copy it again: its
+        columns, or rows that drive each other out of the L1 cache where they lie."""
         terms = min(self.volume(self.k), self.depth())
         several = self.columns(terms) < min(self.volume(self.n), KEPT_COLUMNS)
         many = self.volume(self.m) >= KEPT_ROWS
         plain = self.direct and len(self.k) == 1 and not self.swept
-        return self.paged and plain and several and many
+        return (self.paged or not self.rows) and plain and several and many
 
     def _keeps_b(self, long_sum: int) -> bool:
         """Whether B can be read where it lies, if one term of so many may be added by itself."""
