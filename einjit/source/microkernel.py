@@ -65,17 +65,20 @@ def write_macrokernel(kernel: Macrokernel, w: Writer) -> None:
 
 def _next_strip(kernel: Macrokernel, line: int, w: Writer) -> None:
     """Where the next strip is, and how it is asked for: the same lines of its rows along K, row by
-    row, then the next ones; of columns the last lines, as their first has been read."""
+    row, then the next ones; of columns the last lines, as their first has been read. Beside a far B
+    it is the same strip's next block of K."""
     lines = len(range(0, kernel.rows, line))
+    first = "i * a_m + depth * a_k" if kernel.far else "below * a_m"
     w.line(f"further, run, again = a_m, rows, {lines * line}")
-    w.line("next_strip = below * a_m")
+    w.line(f"next_strip = {first}")
     with w.block("if a_k != 1:"):
         before = f" - {(lines - 1) * line}" * (lines > 1)
-        w.line(f"next_strip = (below + height - 1) * a_m{before}")
+        w.line(f"next_strip += (height - 1) * a_m{before}")
         w.line("further, run, again = a_k, depth, 0")
     w.line("asked = (A, next_strip, further, run, again)")
-    with w.block("if below >= m:"):
-        w.line("asked = nothing")
+    if not kernel.far:
+        with w.block("if below >= m:"):
+            w.line("asked = nothing")
 
 
 def _copy_strip(kernel: Macrokernel, row: int, w: Writer) -> None:

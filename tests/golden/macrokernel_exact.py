@@ -41,7 +41,7 @@ def contract(m, n, depth, a, a_m, a_k, b, b_j, b_k, c, c_m, accumulate):
         further, run, again = a_m, rows, 16
         next_strip = below * a_m
         if a_k != 1:
-            next_strip = (below + height - 1) * a_m
+            next_strip += (height - 1) * a_m
             further, run, again = a_k, depth, 0
         asked = (A, next_strip, further, run, again)
         if below >= m:

@@ -41,13 +41,11 @@ def contract(m, n, depth, a, a_m, a_k, b, b_j, b_k, c, c_m, accumulate):
                     store(last, copy, r * 264 + k)
             strip, at, s_m = copy, 0, 264
         further, run, again = a_m, rows, 16
-        next_strip = below * a_m
+        next_strip = i * a_m + depth * a_k
         if a_k != 1:
-            next_strip = (below + height - 1) * a_m
+            next_strip += (height - 1) * a_m
             further, run, again = a_k, depth, 0
         asked = (A, next_strip, further, run, again)
-        if below >= m:
-            asked = nothing
         j = 0
         while j < n:  # JR: a micropanel of B
             if n - j > 8:
