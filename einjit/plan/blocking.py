@@ -14,7 +14,7 @@ from einjit.plan.indices import Loops
 from einjit.plan.packed import LINE, MOST_TERMS, SCRATCH, Packed, macrokernel
 from einjit.plan.packing import COPY_TIME, Packing
 from einjit.plan.spans import Span
-from einjit.target import cores
+from einjit.target import cores, last_cache
 
 READ_TIME = 2
 """What reading an element costs that is not copied, once for each box of B."""
@@ -110,7 +110,7 @@ class _Blocking(Packing):
         smaller than it could."""
         l2 = self.room()
         a, b, c = self.units
-        deep = 4 * self.wide if self.s else self.depth()
+        deep = self.depth()
         of_k = self._fill(self.k, deep, [b], 1)
         cut = max(math.prod(of_k.values()), 3 * deep // 4)
         wide, high = self.columns(cut), l2 // (8 * cut * self.size)
@@ -124,7 +124,9 @@ class _Blocking(Packing):
         if not self.direct and self.volume(self.k) <= deep:  # C is moved while it is in the cache
             wide = min(wide, high * 2)
         if self.s:  # cubes in place of panels: every iteration side by side has boxes of its own
-            high = wide = min(l2 // (2 * LINE * deep), math.isqrt(2 * l2 // LINE))
+            # Whole sums leave no boxes of C to wait for: the higher A, the less often B is packed.
+            room = min(SCRATCH, last_cache() // cores()) if self.volume(self.k) <= deep else l2
+            high = wide = min(room // (2 * LINE * cut), math.isqrt(2 * l2 // LINE))
         wide = max(2 * self.wide, int(min(wide, self.volume(self.n)) // parts))
         box = {i: min(self.extents[i], LINE // self.size) for i in self.s} | of_k
         box |= self._fill(self.n, wide, [c, b], self.wide)

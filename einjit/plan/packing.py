@@ -242,6 +242,8 @@ class Packing:
         """Terms of a block of K."""
         if self.swept:
             return SWEPT_ROWS // (1 + self._are_whole_pages())
+        if self.s:
+            return MOST_TERMS if self.volume(self.k) <= MOST_TERMS else 4 * self.wide
         return min(MOST_TERMS, 3 * caches()[0] // (4 * self.kernel.rows * self.size))
 
     def columns(self, terms: int) -> int:
