@@ -481,7 +481,7 @@ WORDS = {
     *("width", "depth", "height", "b_k", "c_m", "a_m", "a_k", "at_a", "at_b", "at_c"),
     *("accumulate", "rows", "row", "columns", "column", "source", "to", "to_panel", "most"),
     *("copy", "strip", "at", "s_m", "ahead", "from_row", "b_j", "wide", "from_"),
-    *("asked", "nothing", "next_strip", "further", "run", "again", "ahead", "below", "above"),
+    *("asked", "nothing", "next_strip", "further", "run", "again", "below", "above"),
     *("to_row", "to_column", "whole_rows", "whole_columns", "row_a", "row_b", "row_c"),
     *("numba", "types", "einjit", "kernel", *CALLED, *sum(CALLED.values(), ())),
     *(element.carrier for element in ELEMENTS.values()),
