@@ -16,7 +16,7 @@ from einjit.equation.equation import Equation
 from einjit.equation.parser import parse
 from einjit.errors import SubscriptsError
 from einjit.plan.nest import Nest
-from einjit.plan.packed import Macrokernel, Move, Packed
+from einjit.plan.packed import Packed, Part
 from einjit.plan.plan import Plan
 from einjit.settings import logger, settings
 from einjit.source.module import Source, Structure
@@ -57,7 +57,7 @@ class Registry:
         self.find: Callable[..., Any] = _find_nothing
         self._calls: dict[Hashable, Callable[..., Any]] = {}
         self._kernels: dict[Nest | Packed, Kernel] = {}
-        self._shared: dict[Macrokernel | Move, Kernel] = {}
+        self._shared: dict[Part, Kernel] = {}
         self._uses: dict[Hashable, tuple[Equation, list[Nest | Packed]]] = {}
         self._lock = threading.RLock()
         self._native: Native | None = None
@@ -209,7 +209,7 @@ class Registry:
                     self._evict()
         return found
 
-    def shared(self, part: Macrokernel | Move) -> "Kernel":
+    def shared(self, part: Part) -> "Kernel":
         """The compiled code that many kernels call."""
         found = self._shared.get(part)
         if found is not None:

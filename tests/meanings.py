@@ -34,18 +34,25 @@ NESTS = {
 
 class Space:
     """Arrays by their addresses, for the texts of packed contractions, and the functions they call,
-    of these texts: the numbers 1 and 2 stand for their addresses."""
+    of these texts: the numbers from 1 on stand for their addresses."""
 
-    def __init__(self, arrays, macrokernel, move):
+    def __init__(self, arrays, *functions):
         self.bounds = [(np.lib.array_utils.byte_bounds(array), array) for array in arrays]
-        self.functions = {1: self.contract(macrokernel), 2: self.contract(move)}
+        self.functions = {n: self.contract(text) for n, text in enumerate(functions, 1)}
         self.taken = 0
 
     def contract(self, text):
         """The function of a text."""
-        given = {"pointer": self.pointer, "take": self.take, "give": self.give}
-        calls = {"call9": self.call, "call12": self.call}
-        return contract_of(text, {**NESTS, **given, **calls})
+        memory = dict.fromkeys(("pointer", "restrict"), self.pointer)
+        given = {"take": self.take, "give": self.give, "room": self.room}
+        calls = dict.fromkeys(("call4", "call9", "call12"), self.call)
+        return contract_of(text, {**NESTS, **memory, **given, **calls})
+
+    def room(self, n):
+        """Words that others find by their address."""
+        room = MEANINGS["room"](n)
+        self.bounds.append((np.lib.array_utils.byte_bounds(room.memory), room.memory))
+        return room
 
     def pointer(self, address, kind):
         """The memory that an address lies in."""

@@ -15,6 +15,7 @@ from einjit.kernel.arena import ROOM, arena
 from einjit.plan import columns, lowering
 from einjit.plan.blocking import block
 from einjit.plan.indices import Loops
+from einjit.plan.packing import MOST_LOOPS
 from einjit.plan.plan import make_plan
 from einjit.target import vector_bytes
 
@@ -95,9 +96,9 @@ def check(subscripts, *operands, expected=None, **options):
 
 
 def deepest():
-    """Structures of as many loops as are packed, however these are batch or shared out among M, N
+    """Structures of as many loops as are nested, however these are batch or shared out among M, N
     and K."""
-    most = lowering.MOST_LOOPS
+    most = MOST_LOOPS
     for batch, m, n in product((0, 1, 3), range(1, most), range(1, most)):
         if batch + m + n < most:
             h, i, j = batch, batch + m, batch + m + n

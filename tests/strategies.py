@@ -152,6 +152,44 @@ def random_product(rng: Random, limit: int = LIMIT, dtypes: Sequence[str] = MULT
     return Case(subscripts, shapes, (rng.choice(dtypes),) * 2, layouts)
 
 
+def random_short_loops(rng: Random, dtypes: Sequence[str] = MULTIPLIED) -> Case:
+    """A product of operands of more indices than loops are nested, as states of qubits have them:
+    of two or three iterations, in any order; one of the batch lies within lines, or none does."""
+    letters = iter(rng.sample(string.ascii_letters, 30))
+    most = rng.choice((4, 5))
+    m, n, k = ([next(letters) for _ in range(rng.randint(4, most))] for _ in range(3))
+    batch = [next(letters) for _ in range(rng.choice((0, 1, 2, 2)))]
+    extents = {i: 2 + (rng.random() < 0.15) for i in (*m, *n, *k, *batch)}
+    terms = [m + k + batch, n + k + batch]
+    output = m + n + batch
+    for term in (*terms, output):
+        rng.shuffle(term)
+    for term in terms if batch and rng.random() < 0.5 else ():
+        term.remove(batch[0])
+        term.insert(len(term) - rng.choice((0, 1, 2)), batch[0])
+    rng.shuffle(terms)
+    shapes = tuple(tuple(extents[i] for i in term) for term in terms)
+    layouts = tuple(rng.choice(LAYOUTS) for _ in terms) if rng.random() < 0.5 else ("C", "C")
+    subscripts = ",".join(map("".join, terms)) + "->" + "".join(output)
+    return Case(subscripts, shapes, (rng.choice(dtypes),) * 2, layouts)
+
+
+def random_many_loops(rng: Random, dtypes: Sequence[str]) -> Case:
+    """A case of one or two operands that share nine to eleven short indices, so that a nest has
+    loops beyond the ones that most have."""
+    letters = rng.sample(string.ascii_letters, rng.randint(9, 11))
+    terms = [
+        rng.sample(letters, len(letters) - rng.randint(0, 2)) for _ in range(rng.choice((1, 2)))
+    ]
+    used = sorted({i for term in terms for i in term})
+    output = rng.sample(used, len(used) - rng.choice((0, 0, 1, 3)))
+    extents = {i: 2 + (rng.random() < 0.2) for i in used}
+    shapes = tuple(tuple(extents[i] for i in term) for term in terms)
+    layouts = tuple(rng.choice(LAYOUTS) for _ in terms)
+    subscripts = ",".join(map("".join, terms)) + "->" + "".join(output)
+    return Case(subscripts, shapes, (rng.choice(dtypes),) * len(terms), layouts)
+
+
 def equation_strategy() -> st.SearchStrategy[str]:
     """`random_equation`, for Hypothesis."""
     return st.randoms(use_true_random=False).map(random_equation)

@@ -1,13 +1,14 @@
 """Packed contractions: the same bits as numpy's for every extent, layout and cut into boxes."""
 
 from itertools import product
+from random import Random
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from packing import TINY, check, in_pages, integers, packed_of, packing_all, plan_of, poison
-from strategies import MULTIPLIED, lay_out, random_product
+from strategies import MULTIPLIED, lay_out, random_product, random_short_loops
 
 import einjit
 from einjit.plan.packed import macrokernel
@@ -240,6 +241,25 @@ def test_integers_wrap_in_their_own_width():
         a, b = (rng.integers(info.min, info.max, s, dtype, True) for s in ((30, 40), (40, 50)))
         assert packed_of("ij,jk->ik", a, b)
         check("ij,jk->ik", a, b)
+
+
+# --- more loops than are nested
+
+
+@pytest.mark.parametrize("dtype", MULTIPLIED)
+def test_many_short_loops(dtype):
+    """In boxes of every kind, some whole and some cut."""
+    rng, found = Random(MULTIPLIED.index(dtype)), []
+    for number in range(6):
+        case = random_short_loops(rng, (dtype,))
+        operands = case.operands(3)
+        expected = np.einsum(case.subscripts, *operands, optimize=False)
+        caches = (None, TINY, (TINY[0] * 4, TINY[1] * 2))[number % 3]
+        with packing_all(caches=caches):
+            found += [step.lowered.nest for step in plan_of(case.subscripts, *operands).steps]
+            check(case.subscripts, *operands, expected=expected, order="KCF"[number % 3])
+    packed = [nest for nest in found if nest.kind == "packed"]
+    assert len(packed) >= 3
 
 
 # --- random equations

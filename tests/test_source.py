@@ -4,6 +4,7 @@ A changed generator changes the golden files: `pytest --update-golden tests/test
 them anew. Each text is run against the reference all the same.
 """
 
+import ast
 import ctypes
 import hashlib
 import io
@@ -25,7 +26,15 @@ import reference
 from meanings import NESTS, Space, contract_of, junk
 from numpy.lib.stride_tricks import as_strided
 from packing import deepest, in_pages, packing_all
-from strategies import MULTIPLIED, Case, lay_out, random_case, random_product
+from strategies import (
+    MULTIPLIED,
+    Case,
+    lay_out,
+    random_case,
+    random_many_loops,
+    random_product,
+    random_short_loops,
+)
 from targets import blocked_for, scratch_bytes
 
 from einjit.equation.operands import Layout, as_plain
@@ -40,7 +49,7 @@ from einjit.plan import nest as nest_plan
 from einjit.plan import path as paths
 from einjit.plan import plan as planning
 from einjit.plan.nest import Nest
-from einjit.plan.packed import Macrokernel, Move
+from einjit.plan.packed import Macrokernel, Move, Scatter
 from einjit.plan.plan import make_plan
 from einjit.plan.tiled import Tiled
 from einjit.registry import registry
@@ -155,6 +164,11 @@ GOLDEN = {
     "packed_kept": case("ij,jk->ik", (90, 64), (64, 90)),
     "packed_exact": case("ij,jk->ki", (20, 30), (30, 20), dtypes="int32", layouts=("F", "C")),
     "packed_side_by_side": case("ijc,jkc->ikc", (12, 16, 20), (16, 14, 20), dtypes="float32"),
+    "packed_scattered": case(
+        "aibjckdl,eifjgkhlmn->anbmchgfed",
+        (3, 2, 2, 2, 2, 2, 2, 3),
+        (2, 2, 3, 2, 2, 2, 2, 3, 2, 2),
+    ),
     "packed_spans": case("ji,jk->ik", (5000, 16), (5000, 9)),
     # More operands than a line holds.
     "many_operands": case("ab,bc,cd,de,ef,fa,ad->", *[(2, 3), (3, 2)] * 3, (2, 3)),
@@ -166,6 +180,7 @@ PARTS = {
     "macrokernel_exact": Macrokernel("uint32", 8, 2),
     "macrokernel_far": Macrokernel("float32", 8, 2, far=True),
     "move": Move(8, 4),
+    "scatter": Scatter(8),
 }
 """What packed contractions share, for a CPU that this one need not be."""
 
@@ -225,6 +240,9 @@ def random_sources():
     add([packed for packed in deepest() if packed.k < 9][::7])  # of 9 a sum is too long for a line
     add(Macrokernel(*facts) for facts in product(MULTIPLIED, (2, 4, 16), (2, 6, 12), (False, True)))
     add(Move(*facts) for facts in product((1, 8, 16), (2, 4, 16)))
+    add(map(Scatter, (1, 2, 4, 8, 16)))
+    while len(found) < 800:
+        add(nests(plan_of(random_short_loops(rng))))
     return found
 
 
@@ -341,6 +359,7 @@ def test_golden_packed_contractions_cover_every_part():
     assert {bool(nest.boxed) for nest in packed} == {True, False}
     assert {nest.spans for nest in packed} == {True, False}
     assert {nest.kept for nest in packed} == {True, False}
+    assert {nest.scattered for nest in packed} >= {(False,) * 3, (True,) * 3}
     assert any(min(nest.m, nest.n, nest.k) > 1 for nest in packed)
     assert max(lowered.tiles for lowered in found if lowered.name == "packed") > 2
 
@@ -393,6 +412,28 @@ def test_golden_move(request):
         before = room.copy()
         strides = [[stride // 8 for stride in array.strides] for array in (x, y)]
         kernel(*shape, x.ctypes.data, *strides[0], 1, y.ctypes.data, *strides[1])
+        np.testing.assert_array_equal(x, values)
+        x[...] = 0
+        np.testing.assert_array_equal(room, before)
+
+
+@pytest.mark.parametrize("number", range(12))
+def test_golden_scatter(request, number):
+    """Loops in any order, of one place to more than the table has, and nothing else is written."""
+    kernel = function_of(golden_kernel("scatter", PARTS["scatter"], request))
+    rng = np.random.default_rng(number)
+    shapes = [(), (1,), (7,), (2,) * 9, (3, 5, 7, 2), (300,), (2, 257, 2), (16, 31), (2, 3) * 4]
+    layouts = ("C", "F", "negative", "stepped", "tangled")
+    for shape, to, source in product(shapes, layouts, layouts):
+        values = rng.standard_normal(shape)
+        y, x = lay_out(values, source, rng), lay_out(np.zeros(shape), to, rng)
+        room = x
+        while room.base is not None:
+            room = room.base
+        before = room.copy()
+        loops = np.array([shape, x.strides, y.strides], np.int64).T // [1, 8, 8]
+        loops = rng.permutation(loops)
+        kernel(loops.ctypes.data, len(loops), x.ctypes.data, y.ctypes.data)
         np.testing.assert_array_equal(x, values)
         x[...] = 0
         np.testing.assert_array_equal(room, before)
@@ -475,6 +516,8 @@ WORDS = {
         "product",
     ),
     *("box", "element", "length", "made", "sums", "turned", "factor", "begin", "vectors"),
+    *("scatter", "loops", "loop", "count", "extent", "done", "times", "other", "together", "whole"),
+    *("step", "in_x", "in_y", "to_x", "to_y", "places", "place"),
     *("macrokernel", "move", "arena", "m_boxes", "n_boxes", "blocks", "tiles_m", "per_tile"),
     *("m_first", "m_last", "m_box", "n_box", "a_box", "b_box", "c_box", "c_first", "to_b"),
     *("to_c", "held", "piece"),
@@ -499,6 +542,19 @@ def test_no_text_of_the_users_gets_in(random_sources):
                 strings.append(token.string)
         assert len(strings) == 1
         assert source.text.translate(dict.fromkeys(map(ord, "Σ×"))).isascii()
+
+
+def test_a_letter_is_a_loop(random_sources):
+    """The writers' own names are words: a nest of many loops would have their letters too."""
+    for source in random_sources.values():
+        if source.nest.kind not in ("macrokernel", "move", "scatter"):
+            loops = set(map(index_name, range(source.nest.loops)))
+            names = {node.id for node in ast.walk(ast.parse(source.text)) if is_set(node)}
+            assert {name for name in names if re.fullmatch(r"[a-z]([1-9]\d*)?", name)} <= loops
+
+
+def is_set(node):
+    return isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)
 
 
 def test_letters_do_not_matter():
@@ -582,9 +638,11 @@ def bound(lowered, arrays):
     if isinstance(nest, Nest):
         return contract_of(text, NESTS), (arrays, lowered.sizes)
     scratch = junk(np.empty(scratch_bytes(nest, lowered.sizes) // 8))
-    space = Space([*arrays, scratch], *(Source(part).text for part in nest.needs))
+    parts = [Source(part).text for part in nest.needs]
+    space = Space([*arrays, scratch], *parts)
     addresses = [array.ctypes.data for array in arrays]
-    return space.contract(text), (addresses, (1, 2, scratch.ctypes.data, *lowered.sizes))
+    functions = range(1, len(parts) + 1)
+    return space.contract(text), (addresses, (*functions, scratch.ctypes.data, *lowered.sizes))
 
 
 def test_texts_mean_what_the_reference_says(monkeypatch):
@@ -679,6 +737,34 @@ def test_texts_of_tiles_and_rows_mean_what_the_reference_says(kind, monkeypatch)
     assert seen > 10
 
 
+def test_texts_of_many_loops_mean_what_the_reference_says(monkeypatch):
+    """No name of the writers' is that of a loop."""
+    rng, kinds = Random(41), Counter()
+    types = [name for name in ELEMENTS if name != "float16"]
+    monkeypatch.setattr(tiling, "LEAST", 0)
+    monkeypatch.setattr(columns_plan, "ROWS", 1)
+    for number in range(80):
+        monkeypatch.setattr(tiling, "last_cache", lambda large=number % 2: large << 40)
+        for writer in (tiled_writer, columns_writer):
+            monkeypatch.setattr(writer, "BLOCK", rng.choice((2, 256)))
+        drawn = random_many_loops(rng, types)
+        given = drawn.operands(1)
+        expected = np.einsum(drawn.subscripts, *given)
+        operands = list(map(as_plain, given))
+        with blocked_for(vector_bytes=rng.choice((16, 32, 64))):
+            plan = make_plan(
+                parse(drawn.subscripts, [operand.ndim for operand in operands]),
+                list(map(Layout.of, operands)),
+                expected.dtype.name,
+                order="C",
+            )
+            with np.errstate(over="ignore"):  # integers wrap
+                result = carry_out(plan, operands, None, rng)
+        np.testing.assert_array_equal(result, expected, drawn.subscripts)
+        kinds.update(nest.kind for nest in nests(plan) if nest.loops > 8)
+    assert len(kinds) > 4
+
+
 def random_batch(rng):
     """Matrices whose rows are whole vectors: such as need no packing."""
     m, n, k = rng.randint(2, 9), rng.choice((16, 32, 64)), rng.randint(2, 9)
@@ -699,6 +785,8 @@ def test_packed_texts_mean_what_the_reference_says(monkeypatch):
             "cores": rng.choice((1, 4)),
         }
         drawn = random_product(rng, 2500) if number % 10 else random_batch(rng)
+        if number % 8 == 7:
+            drawn = random_short_loops(rng)
         given = drawn.operands(1)
         expected = reference.einsum(drawn.subscripts, *given)
         operands = list(map(as_plain, given))
@@ -719,11 +807,13 @@ def test_packed_texts_mean_what_the_reference_says(monkeypatch):
             if nest.kind == "packed":
                 for part in ("direct", "pack_a", "pack_b", "rows", "boxed", "spans"):
                     kinds[part, getattr(nest, part)] += 1
+                kinds["scattered", any(nest.scattered)] += 1
+                kinds["near", nest.near > 0] += 1
         for step in plan.steps:
             if step.lowered.name == "packed":
                 sizes = dict(zip(step.lowered.nest.sizes(), step.lowered.sizes, strict=True))
                 kinds["held", bool(sizes["held"] and sizes["per_tile"] > 1)] += 1
-    assert len(kinds) == 14
+    assert len(kinds) == 18
     assert min(kinds.values()) >= 4, kinds
 
 

@@ -11,7 +11,7 @@ from einjit.kernel.arena import arena
 from einjit.kernel.build import Kernel
 from einjit.kernel.native import Native
 from einjit.plan.nest import Nest
-from einjit.plan.packed import Macrokernel, Move, Packed
+from einjit.plan.packed import Packed, Part
 from einjit.plan.plan import Plan, Step
 
 Launch = Callable[..., Any]
@@ -28,7 +28,7 @@ def ready(
     plan: Plan,
     native: Native,
     kernel: Callable[[Nest | Packed], Kernel],
-    shared: Callable[[Macrokernel | Move], Kernel],
+    shared: Callable[[Part], Kernel],
 ) -> Launch:
     """Bind a plan to its kernels, which `kernel` compiles or finds, and `shared` their parts."""
     last = plan.steps[-1]
@@ -45,7 +45,7 @@ def _launch(
     step: Step,
     native: Native,
     kernel: Callable[[Nest | Packed], Kernel],
-    shared: Callable[[Macrokernel | Move], Kernel],
+    shared: Callable[[Part], Kernel],
     scalar: bool,
 ) -> Launch:
     lowered, result = step.lowered, step.result

@@ -85,6 +85,19 @@ class Room(int):
     memory: Any
 
 
+def room(n: int) -> Room:
+    """Words on the stack."""
+    memory = np.full(n, -1, np.int64)
+    found = Room(memory.ctypes.data)
+    found.memory = memory
+    return found
+
+
+def set_loop(loops: Room, number: int, loop: Sequence[int]) -> None:
+    """Store a loop that `scatter` runs."""
+    loops.memory[3 * number : 3 * number + 3] = loop
+
+
 def take(slots: int) -> Room:
     """Room of the caller's own, all of it NaN: an error would leave a slot taken for ever."""
     step = (ctypes.c_ssize_t * 3).from_address(slots)[2]
@@ -286,7 +299,7 @@ MEANINGS: dict[str, Any] = {
     **{
         function.__name__: function
         for function in (
-            *(scratch, widen, narrow, place, parts, row_of, take, give),
+            *(scratch, widen, narrow, place, parts, row_of, take, give, room, set_loop),
             *(load, load_first, product, update, prefetch, store, store_first),
             *(transpose, turn, stream, settle, row_sums, column_sums, column_products),
             *(to_line, fill, multiplied, store_past),
@@ -296,6 +309,7 @@ MEANINGS: dict[str, Any] = {
     "restrict": Memory,
     "minimum": min,
     "times": operator.mul,
+    "call4": call,
     "call9": call,
     "call12": call,
     **{element.carrier: getattr(np, element.carrier) for element in ELEMENTS.values()},

@@ -57,6 +57,21 @@ def put(typingctx: Any, address: Any, value: Any) -> Any:
     return types.void(types.intp, types.intp), emit
 
 
+@intrinsic
+def set_loop(typingctx: Any, loops: Any, number: Any, loop: Any) -> Any:
+    """Store a loop that `scatter` runs: its extent and its two strides."""
+
+    def emit(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        first = builder.mul(args[1], ir.Constant(ir.IntType(64), 3))
+        words = builder.inttoptr(args[0], ir.IntType(64).as_pointer())
+        for i, value in enumerate(cgutils.unpack_tuple(builder, args[2], 3)):
+            at = builder.add(first, ir.Constant(ir.IntType(64), i))
+            builder.store(value, builder.gep(words, [at]))
+        return context.get_dummy_value()
+
+    return types.void(types.intp, types.intp, types.UniTuple(types.intp, 3)), emit
+
+
 @intrinsic(prefer_literal=True)
 def place(typingctx: Any, address: Any, size: Any, pairs: Any) -> Any:
     """The address of an element of `size` (a constant) bytes: `pairs` are its index along an axis

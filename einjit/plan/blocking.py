@@ -7,14 +7,18 @@ in an eighth; and Octavian's rule that an extent is cut evenly.
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from einjit.plan.groups import wants_swap
-from einjit.plan.indices import Loops
+from einjit.plan.indices import PAGE, Loops
 from einjit.plan.packed import LINE, MOST_TERMS, SCRATCH, Packed, macrokernel
 from einjit.plan.packing import COPY_TIME, Packing
 from einjit.plan.spans import Span
 from einjit.target import cores, last_cache
+
+SCATTER_TIME = 2 * COPY_TIME
+"""The same of an element that is copied by itself."""
 
 READ_TIME = 2
 """What reading an element costs that is not copied, once for each box of B."""
@@ -78,7 +82,8 @@ class _Blocking(Packing):
         best: tuple[float, dict[int, int], int, int] | None = None
         work = self.volume(range(len(self.extents)))
         busy = cores() if work >= WORTH_SHARING else 1
-        copy_a = COPY_TIME if packed.pack_a or self.paged else READ_TIME
+        time_a, time_b = (SCATTER_TIME if one else COPY_TIME for one in packed.scattered[:2])
+        copy_a = time_a if packed.pack_a or self.paged else READ_TIME
         # What is swept keeps its long rows.
         cuts: tuple[float, ...] = (1, 2, 4) if self.swept else (1, 1.5, 2, 3, 4, 6, 8, 16)
         for parts in cuts[: 1 if busy == 1 else None]:
@@ -99,7 +104,7 @@ class _Blocking(Packing):
                 of_a_core = self.volume(self.m) * whole / busy  # rows, were all work shared
                 rows = min(height * per_tile, self.volume(self.m))
                 cost = -(-tiles // busy) * rows / of_a_core + busy / (16 * tiles)
-                cost *= 1 + packed.pack_b * COPY_TIME / rows + copy_a / width
+                cost *= 1 + packed.pack_b * time_b / rows + copy_a / width
                 if best is None or cost < best[0]:
                     best = cost, box, per_tile, tiles
         assert best
@@ -109,9 +114,10 @@ class _Blocking(Packing):
         """The extent of each loop's box, where that of N, or of M where A is kept, is so many times
         smaller than it could."""
         l2 = self.room()
-        a, b, c = self.units
+        whole = PAGE if self.many else LINE
+        a, b, c = map(self._nearest, self.loops.strides, (whole, whole, LINE))
         deep = self.depth()
-        of_k = self._fill(self.k, deep, [b], 1)
+        of_k = self._fill(self.k, deep, [*b, *a], 1)
         cut = max(math.prod(of_k.values()), 3 * deep // 4)
         wide, high = self.columns(cut), l2 // (8 * cut * self.size)
         if packed.direct and packed.rows and not packed.pack_a:
@@ -122,15 +128,15 @@ class _Blocking(Packing):
         if self.swept:
             wide = SWEPT_WIDTH // self.size
         if not self.direct and self.volume(self.k) <= deep:  # C is moved while it is in the cache
-            wide = min(wide, high * 2)
+            wide = min(wide, high * (4 if packed.scattered[0] else 2))
         if self.s:  # cubes in place of panels: every iteration side by side has boxes of its own
             # Whole sums leave no boxes of C to wait for: the higher A, the less often B is packed.
             room = min(SCRATCH, last_cache() // cores()) if self.volume(self.k) <= deep else l2
             high = wide = min(room // (2 * LINE * cut), math.isqrt(2 * l2 // LINE))
         wide = max(2 * self.wide, int(min(wide, self.volume(self.n)) // parts))
         box = {i: min(self.extents[i], LINE // self.size) for i in self.s} | of_k
-        box |= self._fill(self.n, wide, [c, b], self.wide)
-        box |= self._fill(self.m, high, [a, c], self.kernel.rows)
+        box |= self._fill(self.n, wide, [*c, *b], self.wide)
+        box |= self._fill(self.m, high, [*a, *c], self.kernel.rows)
         while self._places(box)[-1] > SCRATCH:  # short rows, each padded to a line
             longest = max((*self.m, *self.n), key=lambda i: box[i])
             box[longest] = -(-box[longest] // 2)
@@ -165,16 +171,23 @@ class _Blocking(Packing):
             return self.volume(self.m)
         return max(1, (SCRATCH - before) // (behind - before))
 
+    def _nearest(self, strides: Sequence[int], room: int) -> list[int]:
+        """The loops that so many bytes of an operand hold more than one iteration of, the nearest
+        first."""
+        near = [i for i, stride in enumerate(strides) if 0 < abs(stride) * self.size < room]
+        return sorted(near, key=lambda i: abs(strides[i]))
+
     def _fill(
-        self, group: tuple[int, ...], room: int, first: list[int | None], step: int
+        self, group: tuple[int, ...], room: int, first: list[int], step: int
     ) -> dict[int, int]:
-        """Extents of a group's box within a room: a line's worth along the unit strides first, then
-        whole loops from the innermost."""
+        """Extents of a group's box within a room: what fills lines of operands along the first
+        loops, then whole loops from the innermost."""
         box = dict.fromkeys(group, 1)
-        line = 64 // self.size
         wanted = [i for i in first if i in box and i != group[-1]]
         for i in wanted:
-            box[i] = min(self.extents[i], line)
+            nearest = min(abs(row[i]) for row in self.loops.strides if row[i])
+            free = max(1, room // (math.prod(box.values()) // box[i]))
+            box[i] = max(1, min(self.extents[i], free, LINE // (self.size * nearest)))
         for i in [group[-1], *wanted, *reversed(group)]:
             free = max(1, room // (math.prod(box.values()) // box[i]))
             if box[i] < free:

@@ -25,6 +25,7 @@ from einjit.plan.nesting import (
     outermost,
     parallel_loops,
 )
+from einjit.plan.packing import MOST_LOOPS
 from einjit.plan.spans import LONG_SUM, SPANS, Span, pieces_of, spans_of
 from einjit.plan.streamed import is_streamed, lower_streamed
 from einjit.plan.task import BYTE_TIME, FMA_TIME, PARALLEL_TIME, Lowered, Task
@@ -37,6 +38,7 @@ from einjit.plan.tiling import (
     tiling_of,
     turning,
 )
+from einjit.target import vector_bytes
 
 NARROW = 4
 """Elements of a row up to which it is taken apart by LLVM, not transposed as part of a block."""
@@ -66,11 +68,15 @@ fewer a nest is as fast."""
 SHORTEST_SUM = 2
 """Extent of K from which register tiles pay."""
 
+FEW_ROWS = 4
+"""Extent of the shorter side up to which a nest with vectors along its rows is faster than boxes
+that are packed element by element."""
+
+ROW_VECTORS = 4
+"""Vectors of such a row, at least."""
+
 SMALL_PRODUCT = 600
 """Multiplications of a contraction that a plain loop nest does as fast."""
-
-MOST_LOOPS = 11
-"""Loops of a packed contraction: those of K are nested twice, and Python nests 20 blocks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,16 +155,24 @@ def _is_product(task: Task) -> bool:
     ):
         return False
     loops = simplify(task.loops)
-    if len(loops.extents) > MOST_LOOPS:
-        return False
     groups = Groups.of(loops)
     if _is_scattered(loops, groups) and _is_tiny(task):
         return False
     m, n, k = (math.prod(loops.extents[i] for i in g) for g in (groups.m, groups.n, groups.k))
+    if len(loops.extents) > MOST_LOOPS and min(m, n) <= FEW_ROWS and _has_long_rows(task):
+        return False
     along = any(loops.strides[0][i] == 1 == loops.strides[1][i] for i in groups.k)
     long = k >= LONG_ENOUGH and (max(m, n) >= OTHER_SIDE or not along)
     shortest = SHORTEST_OF_LONG if long else SHORTEST_SIDE
     return min(m, n) >= shortest and k >= SHORTEST_SUM and m * n * k >= SMALL_PRODUCT
+
+
+def _has_long_rows(task: Task) -> bool:
+    """Whether vectors run along the innermost loop of a nest."""
+    loops = task.arranged
+    return loops.extents[-1] >= ROW_VECTORS * vector_bytes() // task.itemsizes[0] and all(
+        row[-1] in (0, 1) for row in loops.strides
+    )
 
 
 def _is_narrow(loops: Loops, tiling: Tiling, task: Task) -> bool:

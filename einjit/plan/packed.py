@@ -95,11 +95,47 @@ class Move:
 
 
 @dataclass(frozen=True, slots=True)
+class Scatter:
+    """Copying a box of `size`-byte elements and of many short loops between two layouts, by a table
+    of where elements are and where they go: the scatter vectors of TBLIS (Matthews, arXiv
+    1607.00291), for whole boxes."""
+
+    size: int
+
+    kind = "scatter"
+    arguments = ("loops", "count", "to", "source")
+
+    @property
+    def compute(self) -> str:
+        """The type that elements are moved as."""
+        return Move(self.size, 1).compute
+
+    @property
+    def dtypes(self) -> tuple[str, ...]:
+        return (self.compute,) * 2
+
+    def __str__(self) -> str:
+        return "scatter"
+
+    def describe(self) -> list[str]:
+        """What it does, a line each."""
+        return [
+            "X[a * X_a + b * X_b + ...] = Y[a * Y_a + b * Y_b + ...]",
+            "each of the loops is three words: its extent n_a, X_a and Y_a; the first is innermost",
+        ]
+
+
+Part = Macrokernel | Move | Scatter
+"""What is compiled once for all contractions of a dtype."""
+
+
+@dataclass(frozen=True, slots=True)
 class Packed:
     """A contraction of A and B by way of packed boxes.
 
     The loops are numbered batch, M (free, of A), N (free, of B), K (contracted), as many of each
-    as the fields say, the last of a group innermost in a packed box. `rows` says that A's boxes
+    as the fields say, the last of a group innermost in a packed box. The iterations of the last
+    `near` batch loops are tiles that follow each other. `rows` says that A's boxes
     hold rows along K, else columns along M. `pack_a` and `pack_b` say which operands are packed at
     all; with `kept` a tile is a box of A and all those of B, else boxes of A and one of B: the one
     is packed before the many. With `guarded` B is read where it lies but for its last row, behind
@@ -110,10 +146,12 @@ class Packed:
     pieces that run in parallel, each with a result of its own.
 
     `a_move`, `b_move` and `c_move` are the loops of a box in the order it is moved; one call of
-    `move` runs the last two, row and column.
+    `move` runs the last two, row and column, or where these are short and the box is `scattered`
+    (that of A, of B, of C) one call of `scatter` runs all of them.
     """
 
     batch: int
+    near: int
     m: int
     n: int
     k: int
@@ -131,6 +169,7 @@ class Packed:
     a_move: tuple[int, ...]
     b_move: tuple[int, ...]
     c_move: tuple[int, ...]
+    scattered: tuple[bool, bool, bool] = (False, False, False)
 
     @property
     def kind(self) -> str:
@@ -138,9 +177,15 @@ class Packed:
         return "packed"
 
     @property
-    def needs(self) -> tuple[Macrokernel, Move]:
+    def needs(self) -> tuple[Part, ...]:
         """What is compiled once for all contractions of these elements."""
-        return self.macrokernel, self.move
+        scatter = (Scatter(self.move.size),) if any(self.scattered) else ()
+        return (self.macrokernel, self.move, *scatter)
+
+    @property
+    def moves(self) -> tuple[tuple[int, ...], ...]:
+        """The loops of the boxes of A, of B and of C in the order they are moved."""
+        return self.a_move, self.b_move, self.c_move
 
     @property
     def compute(self) -> str:
@@ -199,12 +244,17 @@ class Packed:
         """The operands, how they are packed, and the role of each loop, a line each."""
         a = "packed in " + ("rows along K" if self.rows else "columns along M")
         b = "packed in " + ("micropanels" if self.panels else "rows along N")
+        a, b, c = (
+            text + ", element by element" * short
+            for text, short in zip(
+                (a, b, "by way of a box in the cache"), self.scattered, strict=True
+            )
+        )
         lines = [
             f"A: {self.compute}, {a if self.pack_a else 'read where it lies'}"
             + ", once for all boxes of N" * self.kept,
             f"B: {self.compute}, {b if self.pack_b else 'read where it lies'}",
-            f"C: {self.compute}, "
-            + ("written from registers" if self.direct else "by way of a box in the cache"),
+            f"C: {self.compute}, " + ("written from registers" if self.direct else c),
         ]
         roles = ("batch", "free, of A (M)", "free, of B (N)", "contracted (K)")
         groups = (self.group_h, self.group_m, self.group_n, self.group_k)

@@ -46,6 +46,18 @@ LONG_SUM_OF_FAR = 32
 """The same where B comes from memory and would have to be packed."""
 
 
+MOST_LOOPS = 11
+"""Loops of a contraction up to which boxes are moved, and C is written, in nested loops: Python
+nests 20 blocks."""
+
+SHORT_BLOCK = 64
+"""Elements of the last two loops of a box up to which it is moved element by element."""
+
+SCATTERED_LINES = 2
+"""Lines of an operand, and of its box, that are read and written whole where a box is moved element
+by element."""
+
+
 class Packing:
     """The decisions of one contraction, in the order they are made.
 
@@ -63,7 +75,9 @@ class Packing:
         self.a, self.b, self.c = loops.strides
         self.units = tuple(map(unit_loop, loops.strides))
         groups = Groups.of(loops)
-        self.h = tuple(sorted(groups.h, key=lambda i: -abs(self.c[i])))
+        self.many = len(self.extents) > MOST_LOOPS
+        self.near = self._near_batch(groups.h)
+        self.h = tuple(sorted(groups.h, key=lambda i: (i in self.near, -abs(self.c[i]))))
         self.m, self.n, self.k = groups.m, groups.n, groups.k
         self.rows = self.units[0] not in self.m
         self.m = self._last(self.m, self._row_loop(), self.c)
@@ -74,6 +88,7 @@ class Packing:
         self.direct = self._is_direct()
         self.paged = self.rows and self.a[self.m[-1]] * self.size % PAGE == 0
         self.s = self.h[-1:] if self.units[2] in self.h else ()
+        self.moves, self.scattered = self._moves()
         self.swept = self._is_swept()
         if self.swept:
             self.kernel = replace(self.kernel, far=True)
@@ -81,19 +96,14 @@ class Packing:
 
     def packed(self) -> Packed:
         """The structure."""
-        a, b, c = self.units
-        in_a, in_b = (*self.s, *self.m, *self.k), (*self.s, *self.k, *self.n)
-        a_column = (self.k if self.rows else self.m)[-1]
-        moves = (
-            self._move(in_a, a_column, (a, self.m[-1] if self.rows else None), self.a),
-            self._move(in_b, self.n[-1], (b,), self.b),
-            self._move((*self.s, *self.m, *self.n), self.n[-1], (c,), self.c),
-        )
+        name = {old: new for new, old in enumerate([*self.h, *self.m, *self.n, *self.k])}
+        moves = [tuple(name[i] for i in move) for move in self.moves]
         single = len(self.k) == 1 and not self.s
         keeps_a = single and (self.direct or len(self.m) == 1)
         pack_b = not (self.swept or (self._keeps_b(LONG_SUM) and self._leaves_b()))
         return Packed(
             batch=len(self.h),
+            near=len(self.near),
             m=len(self.m),
             n=len(self.n),
             k=len(self.k),
@@ -111,7 +121,37 @@ class Packing:
             a_move=moves[0],
             b_move=moves[1],
             c_move=moves[2],
+            scattered=self.scattered,
         )
+
+    def _moves(self) -> tuple[tuple[tuple[int, ...], ...], tuple[bool, bool, bool]]:
+        """The loops of the boxes of A, B and C in the order they are moved, and whether the last
+        two are so short that elements are moved one by one."""
+        a, b, c = self.units
+        of_a = (*self.m, *self.k) if self.rows else (*self.k, *self.m)
+        boxes = (of_a, (*self.k, *self.n), (*self.m, *self.n))
+        firsts = ((a, self.m[-1] if self.rows else None), (b,), (c,))
+        moves, scattered = [], []
+        for box, rows, strides in zip(boxes, firsts, self.loops.strides, strict=True):
+            move = self._move((*self.s, *box), box[-1], rows, strides)
+            short = self.many or self.volume(move[-2:]) <= SHORT_BLOCK
+            scattered.append(len(move) > 2 and short)
+            moves.append(self._scattered((*self.s, *box), strides) if scattered[-1] else move)
+        return tuple(moves), (scattered[0], scattered[1], scattered[2])
+
+    def _scattered(self, box: tuple[int, ...], strides: Sequence[int]) -> tuple[int, ...]:
+        """The order in which a box is moved element by element: innermost whole lines of the
+        operand and of the box, then as the operand lies."""
+        near = sorted(box, key=lambda i: abs(strides[i]))
+        inner = list(dict.fromkeys([*self._lines(near), *self._lines(box[::-1])]))
+        return tuple(reversed([*inner, *(i for i in near if i not in inner)]))
+
+    def _lines(self, loops: Sequence[int]) -> list[int]:
+        """The first of some loops that make up a few lines."""
+        number, room = 0, SCATTERED_LINES * LINE // self.size
+        while number < len(loops) and self.volume(loops[:number]) < room:
+            number += 1
+        return list(loops[:number])
 
     def _move(
         self,
@@ -122,12 +162,19 @@ class Packing:
     ) -> tuple[int, ...]:
         """The order in which a box is moved: as the operand lies, the two loops last that one call
         runs: the box's columns, and as its rows the first of some loops, or the nearest one."""
-        name = {old: new for new, old in enumerate([*self.h, *self.m, *self.n, *self.k])}
         others = sorted((i for i in loops if i != column), key=lambda i: -abs(strides[i]))
         row = next((i for i in rows if i in others), others[-1])
-        return (*(name[i] for i in others if i != row), name[row], name[column])
+        return (*(i for i in others if i != row), row, column)
 
     # ------------------------------------------------------------ the order of the loops
+
+    def _near_batch(self, batch: Sequence[int]) -> list[int]:
+        """The batch loops whose iterations lie within pages of the operands, where all loops are
+        short: what memory brings of one iteration is that of the others too. The one that lies side
+        by side in the result is among them, to be the last."""
+        steps = {i: max(abs(self.a[i]), abs(self.b[i])) * self.size for i in batch}
+        near = [i for i in batch if self.many and 0 < steps[i] < PAGE]
+        return [i for i in batch if i in near or (near and i == self.units[2])]
 
     def _first_of(self, group: tuple[int, ...]) -> tuple[int | None]:
         a, b, _ = self.units
@@ -163,7 +210,7 @@ class Packing:
         """Whether C is written from registers: a box costs more than the lanes that runs of C
         leave idle."""
         last = self.n[-1]
-        if self.units[2] != last:
+        if self.units[2] != last or self.many:
             return False
         extent = self.extents[last]
         idle = -extent % self.kernel.lanes / extent
@@ -257,4 +304,4 @@ class Packing:
 
     def has_panels(self) -> bool:
         """Whether a packed B lies in micropanels: several loops of N are flattened in rows."""
-        return len(self.n) == 1 and not self.s
+        return len(self.n) == 1 and not self.s and not self.scattered[1]

@@ -77,8 +77,8 @@ class _CollectedWriter:
             stack.enter_context(columns)
             stack.enter_context(w.block(f"for {y} in range(0, e_{y}, {lanes}):"))
             w.line(f"source, to = {source}, {to}")
-            with w.block(f"for i in range({lanes}):"):
-                w.line(f"prefetch({a}, source + i * {a}_{x} + ahead)")
+            with w.block(f"for step in range({lanes}):"):
+                w.line(f"prefetch({a}, source + step * {a}_{x} + ahead)")
             rest = f"e_{x} - {x}, e_{y} - {y}"
             w.line(f"turn(made, to, row, {a}, source, {a}_{x}, {rest}, 0, {lanes})")
 
@@ -106,5 +106,7 @@ class _CollectedWriter:
         w.line(f"rows, length = e_{y}, row")
         with w.block(f"if {c}_{y} == row:"):
             w.line(f"rows, length = 1, e_{y} * row")
-        with w.block("for i in range(rows):"):
-            w.line(f"stream(made, i * length, {c}, at_{c} + i * {c}_{y}, length, {nest.lanes})")
+        with w.block("for step in range(rows):"):
+            w.line(
+                f"stream(made, step * length, {c}, at_{c} + step * {c}_{y}, length, {nest.lanes})"
+            )

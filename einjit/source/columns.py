@@ -35,8 +35,8 @@ class _ColumnsWriter:
             tiles = "one tile" if one else "parallel"
             with w.block(f"for {'_' if one else 'tile'} in range(first, last):", tiles):
                 self._decode()
-                with w.block(f"for i in range({self.sums}):"):
-                    w.line(f"sums[i] = {kind}(0)")
+                with w.block(f"for step in range({self.sums}):"):
+                    w.line(f"sums[step] = {kind}(0)")
                 self._sum()
                 self._store()
             w.drop_unused()

@@ -9,7 +9,7 @@ from einjit.plan.collected import Collected
 from einjit.plan.columns import Columns
 from einjit.plan.dots import Dots
 from einjit.plan.nest import Nest
-from einjit.plan.packed import Macrokernel, Move, Packed
+from einjit.plan.packed import Macrokernel, Packed, Part, Scatter
 from einjit.plan.streamed import Streamed
 from einjit.plan.tiled import Tiled
 from einjit.source.elements import ELEMENTS
@@ -23,7 +23,10 @@ PACKAGE = "einjit.generated"
 CALLED = {
     "columns": ("column_products", "column_sums"),
     "intrinsics": ("minimum", "narrow", "pointer", "restrict", "scratch", "times", "widen"),
-    "memory": ("call9", "call12", "give", "parts", "place", "row_of", "take"),
+    "memory": (
+        *("call4", "call9", "call12", "give", "parts", "place", "room", "row_of", "set_loop"),
+        "take",
+    ),
     "streams": ("fill", "multiplied", "settle", "store_past", "stream", "to_line"),
     "turning": ("transpose", "turn"),
     "vectors": (
@@ -39,7 +42,7 @@ CALLED = {
 }
 """What generated source may call, by its room in `einjit.kernel`."""
 
-Structure = Nest | Packed | Macrokernel | Move
+Structure = Nest | Packed | Part
 """What a module is generated from."""
 
 
@@ -130,6 +133,10 @@ def _write(nest: Structure, body: Writer) -> None:
         from einjit.source.packed import write_packed
 
         write_packed(nest, body)
+    elif isinstance(nest, Scatter):
+        from einjit.source.scatter import write_scatter
+
+        write_scatter(nest, body)
     else:
         from einjit.source.microkernel import write_macrokernel, write_move
 
@@ -143,4 +150,6 @@ def _kinds(nest: Structure) -> set[str]:
     """numba's types that a text names."""
     if isinstance(nest, Nest):
         return {ELEMENTS[d].carrier for d in nest.dtypes} | {ELEMENTS[nest.compute].compute}
-    return set() if isinstance(nest, Packed) else {nest.compute}
+    if isinstance(nest, Packed):
+        return set()
+    return {nest.compute} | ({"int64"} if isinstance(nest, Scatter) else set())

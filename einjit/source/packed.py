@@ -45,16 +45,13 @@ class _PackedWriter:
                 else:
                     self._enter_columns()
                 self._count("blocks", p.group_k, "of K")
-                w.line("block = 0")
                 with ExitStack() as stack:
-                    for name in map(index_name, p.group_k):
-                        # no steps: a range that checks its step needs numba to be loaded
-                        loop = f"for block_{name} in range(boxes_{name}):"
-                        stack.enter_context(w.block(loop, "PC: blocks of K"))
-                        start = "start + " * (p.spans and name == index_name(p.group_k[0]))
-                        w.line(f"{name}0 = {start}block_{name} * box_{name}")
+                    # no steps: a range that checks its step needs numba to be loaded
+                    stack.enter_context(w.block("for block in range(blocks):", "PC: blocks of K"))
+                    self._decode("block", p.group_k)
+                    if p.spans:
+                        w.line(f"{index_name(p.group_k[0])}0 += start")
                     self._enter(p.group_k, "depth")
-                    w.line("block += 1")
                     if p.guarded:
                         self._guard()
                     if p.kept:
@@ -101,12 +98,15 @@ class _PackedWriter:
         p, w = self.p, self.w
         for number, name in enumerate(p.operands):
             w.line(f"{name} = operands[{number}]")
-        w.line("macrokernel = sizes[0]")
-        w.line("move = sizes[1]")
-        w.line("arena = take(sizes[2])")
+        for number, part in enumerate(p.needs):
+            w.line(f"{part.kind} = sizes[{number}]")
+        first = len(p.needs)
+        w.line(f"arena = take(sizes[{first}])")
         w.line("# extents n_a and those of boxes, strides A_a in elements")
         for number, name in enumerate(p.sizes()):
-            w.line(f"{name} = sizes[{number + 3}]")
+            w.line(f"{name} = sizes[{first + 1 + number}]")
+        if any(p.scattered):
+            w.line(f"loops = room({3 * max(map(len, p.moves))})", "of a box, three words each")
         for name in map(index_name, (*p.group_s, *p.group_m, *p.group_n, *p.group_k)):
             w.line(f"boxes_{name} = parts(n_{name}, box_{name})")
         self._count("m_boxes", p.group_m, "boxes of M")
@@ -131,12 +131,16 @@ class _PackedWriter:
     def _decode_tile(self) -> None:
         w = self.w
         joint, inner = "tile", self.p.group_m
+        far = self.p.batch - self.p.near
+        if self.p.near:
+            self._decode(joint, self.p.group_h[far:], more=True)
+            joint = "rest"
         if not self.p.kept:
-            w.line("m_first = tile % tiles_m * per_tile")
+            w.line(f"m_first = {joint} % tiles_m * per_tile")
             w.line("m_last = minimum(m_boxes, m_first + per_tile)")
-            w.line("rest = tile // tiles_m")
+            w.line(f"rest = {joint} // tiles_m")
             joint, inner = "rest", self.p.group_n
-        self._decode(joint, [*self.p.group_h, *inner], more=self.p.spans)
+        self._decode(joint, [*self.p.group_h[:far], *inner], more=self.p.spans)
         if not self.p.spans:
             return
         cut = index_name(self.p.group_k[0])
@@ -176,7 +180,7 @@ class _PackedWriter:
         p = self.p
         self.w.line(f"at_b = {self._address('B', p.terms[1])}")
         self._move(
-            p.b_move,
+            1,
             ("b_box", self._in_b),
             ("at_b", _stride("B")),
             "depth" if p.panels else "1",
@@ -190,25 +194,33 @@ class _PackedWriter:
             self._pad("a_k", "height")
         w.line(f"at_a = {self._address('A', p.terms[0])}")
         self._move(
-            p.a_move,
+            0,
             ("a_box", self._in_a),
             ("at_a", _stride("A")),
         )
 
     def _unpack_c(self) -> None:
         p = self.p
-        with self.w.block("if block == blocks:"):
+        with self.w.block("if block + 1 == blocks:"):
             self.w.line(f"at_c = {self._address('C', p.terms[2])}")
-            self._move(p.c_move, ("at_c", _stride("C")), ("c_box", self._in_c))
+            self._move(2, ("at_c", _stride("C")), ("c_box", self._in_c))
 
     def _move(
         self,
-        loops: Sequence[int],
+        number: int,
         to: tuple[str, Callable[[int], str]],
         source: tuple[str, Callable[[int], str]],
         panel: str = "1",
     ) -> None:
-        """Move a box, its last two loops in one call; each side has an address and strides."""
+        """Move the box of an operand, its last two loops in one call or, where they are short, all
+        of them; each side has an address and strides."""
+        loops = self.p.moves[number]
+        if self.p.scattered[number]:
+            for place, i in enumerate(reversed(loops)):
+                loop = f"e_{index_name(i)}, {to[1](i)}, {source[1](i)}"
+                self.w.line(f"set_loop(loops, {place}, ({loop}))")
+            self.w.call("call4", "scatter", ["loops", str(len(loops)), to[0], source[0]])
+            return
         *others, row, column = loops
         pair = row, column
         with ExitStack() as stack:
@@ -267,7 +279,7 @@ class _PackedWriter:
             if p.guarded:
                 self._above_and_last_row(sizes, a, b, c)
             else:
-                w.call("call12", "macrokernel", [*sizes, *a, *b, *c, "block - 1"])
+                w.call("call12", "macrokernel", [*sizes, *a, *b, *c, "block"])
         if not p.direct:
             self._unpack_c()
 
@@ -278,14 +290,14 @@ class _PackedWriter:
         added, copied to where vectors may be read behind it."""
         w, k = self.w, index_name(self.p.group_k[-1])
         with w.block("if above > 0:"):
-            w.call("call12", "macrokernel", [*sizes[:2], "above", *a, *b, *c, "block - 1"])
+            w.call("call12", "macrokernel", [*sizes[:2], "above", *a, *b, *c, "block"])
         with w.block("if above < depth:"):
             row = self._bytes("row_b", b[0], [f"above, B_{k}"])
             line = ["1", sizes[1], "b_box", sizes[1], "1", "1", row, sizes[1], "1"]
             w.call("call9", "move", line)
             left = self._bytes("row_a", a[0], [f"above, {a[2]}"])
             operands = [left, *a[1:], "b_box", "1", sizes[1]]
-            w.call("call12", "macrokernel", [*sizes[:2], "1", *operands, *c, "block - 1 + above"])
+            w.call("call12", "macrokernel", [*sizes[:2], "1", *operands, *c, "block + above"])
 
     def _operand_a(self, others: list[int]) -> list[str]:
         """Address and strides along M and K of the macrokernel's A."""

@@ -36,8 +36,8 @@ class _StreamedWriter(NestWriter):
         if factor:
             w.line(f"factor = fill({factor}, {lanes})")
         self._elements(start, "begin")
-        with w.block("for i in range(vectors):", "innermost"):
-            w.line(f"{x} = begin + i * {lanes}")
+        with w.block("for step in range(vectors):", "innermost"):
+            w.line(f"{x} = begin + step * {lanes}")
             loaded = [
                 f"load({name}, {at}, 1, {lanes})" for name, at in map(self._placed, self.waiting)
             ]

@@ -106,9 +106,9 @@ class _TiledWriter(Terms):
         nest, w, zero = self.nest, self.w, f"{self.compute}(0)"
         sums = ["total", "part"] if self.blocked else ["total"]
         sums_of = f"e_{self.x}" if self.sums_across else f"e_{self.y} * e_{self.x}"
-        with w.block(f"for i in range({sums_of}):"):
+        with w.block(f"for step in range({sums_of}):"):
             for held in sums:
-                w.line(f"{held}[i] = {zero}")
+                w.line(f"{held}[step] = {zero}")
         if self.blocked:
             w.line("terms = 0")
         with ExitStack() as stack:
@@ -129,9 +129,9 @@ class _TiledWriter(Terms):
             if self.blocked:
                 w.line(f"terms += {f'e_{self.y}' if self.sums_across else '1'}")
                 with w.block(f"if terms >= {BLOCK}:"):
-                    with w.block(f"for i in range({sums_of}):"):
-                        w.line("total[i] = total[i] + part[i]")
-                        w.line(f"part[i] = {zero}")
+                    with w.block(f"for step in range({sums_of}):"):
+                        w.line("total[step] = total[step] + part[step]")
+                        w.line(f"part[step] = {zero}")
                     w.line("terms = 0")
 
     def _turn(self) -> None:
@@ -148,8 +148,8 @@ class _TiledWriter(Terms):
                 source = f"{name}, at_{name} + {x} * {name}_{x} + {y}, {name}_{x}"
                 rest = f"e_{x} - {x}, e_{y} - {y}"
                 w.line(f"turn({to}, {source}, {rest}, 0, {lanes})")
-                with w.block(f"for i in range({lanes}):"):
-                    w.line(f"prefetch({name}, ahead + ({x} + i) * {name}_{x} + {y})")
+                with w.block(f"for step in range({lanes}):"):
+                    w.line(f"prefetch({name}, ahead + ({x} + step) * {name}_{x} + {y})")
         for number in self.beside:
             name = nest.operands[number]
             line = LINE // np.dtype(nest.dtypes[number]).itemsize
@@ -179,8 +179,8 @@ class _TiledWriter(Terms):
         columns = w.block(f"for {y} in range(0, e_{y}, {lanes}):", "blocks that are transposed")
         with columns, w.block(f"for {x} in range(0, {rows}, {lanes}):"):
             w.line(f"source = at_{a} + {x} * {a}_{x} + {y}")
-            with w.block(f"for i in range({lanes}):"):
-                w.line(f"prefetch({a}, source + i * {a}_{x} + ahead)")
+            with w.block(f"for step in range({lanes}):"):
+                w.line(f"prefetch({a}, source + step * {a}_{x} + ahead)")
             w.line(f"to = at_{c} + {y} * {c}_{y} + {x}")
             w.line(f"rows, columns = {rows} - {x}, e_{y} - {y}")
             turned = f"{c}, to, {c}_{y}, {a}, source, {a}_{x}, rows, columns"
@@ -239,8 +239,9 @@ class _TiledWriter(Terms):
         w.line(f"rows, length = e_{y}, e_{x}")
         with w.block(f"if {name}_{y} == e_{x}:"):
             w.line(f"rows, length = 1, e_{y} * e_{x}")
-        with w.block("for i in range(rows):"):
-            w.line(f"stream(made, i * length, {name}, at_{name} + i * {name}_{y}, length, {lanes})")
+        with w.block("for step in range(rows):"):
+            w.line(f"at = at_{name} + step * {name}_{y}")
+            w.line(f"stream(made, step * length, {name}, at, length, {lanes})")
 
     # ------------------------------------------------------------ elements
 

@@ -52,8 +52,8 @@ def contract(first, last, operands, sizes):
             for c in range(0, e_c, 8):  # blocks that are transposed
                 for b in range(0, e_b, 8):
                     source, to = at_A + c * A_c + b + a * A_a, b * row + c + a * e_b * row
-                    for i in range(8):
-                        prefetch(A, source + i * A_c + ahead)
+                    for step in range(8):
+                        prefetch(A, source + step * A_c + ahead)
                     turn(made, to, row, A, source, A_c, e_c - c, e_b - b, 0, 8)
         stream(made, 0, B, at_B, e_a * e_b * e_c, 8)
     settle()

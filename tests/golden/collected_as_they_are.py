@@ -60,6 +60,6 @@ def contract(first, last, operands, sizes):
         rows, length = e_b, row
         if B_b == row:
             rows, length = 1, e_b * row
-        for i in range(rows):
-            stream(made, i * length, B, at_B + i * B_b, length, 8)
+        for step in range(rows):
+            stream(made, step * length, B, at_B + step * B_b, length, 8)
     settle()

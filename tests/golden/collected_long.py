@@ -42,12 +42,12 @@ def contract(first, last, operands, sizes):
         for b in range(0, e_b, 16):  # blocks that are transposed
             for a in range(0, e_a, 16):
                 source, to = at_A + b * A_b + a, a * row + b
-                for i in range(16):
-                    prefetch(A, source + i * A_b + ahead)
+                for step in range(16):
+                    prefetch(A, source + step * A_b + ahead)
                 turn(made, to, row, A, source, A_b, e_b - b, e_a - a, 0, 16)
         rows, length = e_a, row
         if B_a == row:
             rows, length = 1, e_a * row
-        for i in range(rows):
-            stream(made, i * length, B, at_B + i * B_a, length, 16)
+        for step in range(rows):
+            stream(made, step * length, B, at_B + step * B_a, length, 16)
     settle()

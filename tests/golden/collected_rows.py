@@ -58,12 +58,12 @@ def contract(first, last, operands, sizes):
             for d in range(0, e_d, 4):  # blocks that are transposed
                 for c in range(0, e_c, 4):
                     source, to = at_A + d * A_d + c + b * A_b, c * row + d + b * e_d
-                    for i in range(4):
-                        prefetch(A, source + i * A_d + ahead)
+                    for step in range(4):
+                        prefetch(A, source + step * A_d + ahead)
                     turn(made, to, row, A, source, A_d, e_d - d, e_c - c, 0, 4)
         rows, length = e_c, row
         if B_c == row:
             rows, length = 1, e_c * row
-        for i in range(rows):
-            stream(made, i * length, B, at_B + i * B_c, length, 4)
+        for step in range(rows):
+            stream(made, step * length, B, at_B + step * B_c, length, 4)
     settle()

@@ -28,8 +28,8 @@ def contract(first, last, operands, sizes):
     for tile in range(first, last):  # parallel
         a = tile
         length = n_b  # rows
-        for i in range(3):
-            sums[i] = float32(0)
+        for step in range(3):
+            sums[step] = float32(0)
         at_A = a * A_a
         for block in range(parts(length, 2048)):  # of rows
             row = block * 2048

@@ -29,8 +29,8 @@ def contract(first, last, operands, sizes):
     sums = scratch(7, uint32)
     for _ in range(first, last):  # one tile
         length = n_b  # rows
-        for i in range(7):
-            sums[i] = uint32(0)
+        for step in range(7):
+            sums[step] = uint32(0)
         for a in range(n_a):  # contracted
             at_A = a * A_a
             at_B = 0

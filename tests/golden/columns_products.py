@@ -28,8 +28,8 @@ def contract(first, last, operands, sizes):
     sums = scratch(42, float64)
     for _ in range(first, last):  # one tile
         length = n_a  # rows
-        for i in range(42):
-            sums[i] = float64(0)
+        for step in range(42):
+            sums[step] = float64(0)
         at_A = 0
         at_B = 0
         for block in range(parts(length, 512)):  # of rows

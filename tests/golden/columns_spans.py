@@ -30,8 +30,8 @@ def contract(first, last, operands, sizes):
         piece = tile
         begin = piece * span
         length = minimum(n_a - begin, span)  # rows
-        for i in range(5):
-            sums[i] = complex64(0)
+        for step in range(5):
+            sums[step] = complex64(0)
         at_A = begin * 5
         at_B = begin
         for block in range(parts(length, 1024)):  # of rows

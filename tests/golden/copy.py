@@ -39,8 +39,8 @@ def contract(first, last, operands, sizes):
         for a in range(0, e_a, 8):  # blocks that are transposed
             for b in range(0, e_b, 8):
                 source = at_A + b * A_b + a
-                for i in range(8):
-                    prefetch(A, source + i * A_b + ahead)
+                for step in range(8):
+                    prefetch(A, source + step * A_b + ahead)
                 to = at_B + a * B_a + b
                 rows, columns = e_b - b, e_a - a
                 turn(B, to, B_a, A, source, A_b, rows, columns, 0, 8)

@@ -35,8 +35,8 @@ def contract(first, last, operands, sizes):
         vectors = (n_c - begin) // 2
         for c in range(begin):
             B[a * B_a + b * B_b + c] = A[a * A_a + b * A_b + c]
-        for i in range(vectors):  # innermost
-            c = begin + i * 2
+        for step in range(vectors):  # innermost
+            c = begin + step * 2
             made = load(A, a * A_a + b * A_b + c, 1, 2)
             store_past(made, B, a * B_a + b * B_b + c)
         for c in range(begin + vectors * 2, n_c):

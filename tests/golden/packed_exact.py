@@ -50,13 +50,12 @@ def contract(first, last, operands, sizes):
         e_b = minimum(box_b, n_b - b0)
         flat_b = 1
         b_k = 16  # micropanels
-        block = 0
-        for block_c in range(boxes_c):  # PC: blocks of K
-            c0 = block_c * box_c
+        blocks = boxes_c  # of K
+        for block in range(blocks):  # PC: blocks of K
+            c0 = block * box_c
             e_c = minimum(box_c, n_c - c0)
             flat_c = 1
             depth = flat_c * e_c
-            block += 1
             at_b = place(B, 4, (c0, B_c, b0, B_b))
             call9(move, (e_c, e_b, b_box, flat_c * b_k, flat_b, depth, at_b, B_c, B_b))
             for m_box in range(m_first, m_last):  # IC: boxes of M
@@ -78,7 +77,7 @@ def contract(first, last, operands, sizes):
                         b_k,
                         at_c,
                         C_a,
-                        block - 1,
+                        block,
                     ),
                 )
     give(arena)

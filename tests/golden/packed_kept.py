@@ -44,13 +44,12 @@ def contract(first, last, operands, sizes):
         a0 = tile * box_a
         e_a = minimum(box_a, n_a - a0)
         flat_a = 1
-        block = 0
-        for block_c in range(boxes_c):  # PC: blocks of K
-            c0 = block_c * box_c
+        blocks = boxes_c  # of K
+        for block in range(blocks):  # PC: blocks of K
+            c0 = block * box_c
             e_c = minimum(box_c, n_c - c0)
             flat_c = 1
             depth = flat_c * e_c
-            block += 1
             a_m = row_of(depth, 8)
             at_a = place(A, 8, (a0, A_a, c0, A_c))
             call9(move, (e_a, e_c, a_box, flat_a * a_m, flat_c, 1, at_a, A_a, A_c))
@@ -76,7 +75,7 @@ def contract(first, last, operands, sizes):
                         b_k,
                         at_c,
                         C_a,
-                        block - 1,
+                        block,
                     ),
                 )
     give(arena)

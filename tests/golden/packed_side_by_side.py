@@ -68,13 +68,11 @@ def contract(first, last, operands, sizes):
         b_k = row_of(width, 16)
         c_m = row_of(width, 16)
         blocks = boxes_d  # of K
-        block = 0
-        for block_d in range(boxes_d):  # PC: blocks of K
-            d0 = block_d * box_d
+        for block in range(blocks):  # PC: blocks of K
+            d0 = block * box_d
             e_d = minimum(box_d, n_d - d0)
             flat_d = 1
             depth = flat_d * e_d
-            block += 1
             at_b = place(B, 4, (a0, B_a, d0, B_d, c0, B_c))
             for d in range(e_d):
                 call9(
@@ -129,10 +127,10 @@ def contract(first, last, operands, sizes):
                             b_k,
                             place(c_box, 4, (a, height * c_m)),
                             c_m,
-                            block - 1,
+                            block,
                         ),
                     )
-                if block == blocks:
+                if block + 1 == blocks:
                     at_c = place(C, 4, (a0, C_a, b0, C_b, c0, C_c))
                     for b in range(e_b):
                         call9(

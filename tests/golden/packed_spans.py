@@ -56,13 +56,13 @@ def contract(first, last, operands, sizes):
         boxes_c = parts(stop - start, box_c)
         C_part = place(C, 8, (rest, C_span))
         e_b = minimum(box_b, n_b - b0)
-        block = 0
-        for block_c in range(boxes_c):  # PC: blocks of K
-            c0 = start + block_c * box_c
+        blocks = boxes_c  # of K
+        for block in range(blocks):  # PC: blocks of K
+            c0 = block * box_c
+            c0 += start
             e_c = minimum(box_c, stop - c0)
             flat_c = 1
             depth = flat_c * e_c
-            block += 1
             above = depth
             if c0 + depth == n_c:  # B may end behind this row
                 above = depth - 1
@@ -87,7 +87,7 @@ def contract(first, last, operands, sizes):
                             B_c,
                             at_c,
                             C_a,
-                            block - 1,
+                            block,
                         ),
                     )
                 if above < depth:
@@ -106,7 +106,7 @@ def contract(first, last, operands, sizes):
                             e_b,
                             at_c,
                             C_a,
-                            block - 1 + above,
+                            block + above,
                         ),
                     )
     give(arena)

@@ -51,13 +51,12 @@ def contract(first, last, operands, sizes):
         rest = rest // boxes_c
         a = rest
         e_c = minimum(box_c, n_c - c0)
-        block = 0
-        for block_d in range(boxes_d):  # PC: blocks of K
-            d0 = block_d * box_d
+        blocks = boxes_d  # of K
+        for block in range(blocks):  # PC: blocks of K
+            d0 = block * box_d
             e_d = minimum(box_d, n_d - d0)
             flat_d = 1
             depth = flat_d * e_d
-            block += 1
             for m_box in range(m_first, m_last):  # IC: boxes of M
                 b0 = m_box * box_b
                 e_b = minimum(box_b, n_b - b0)
@@ -78,7 +77,7 @@ def contract(first, last, operands, sizes):
                         B_d,
                         at_c,
                         C_b,
-                        block - 1,
+                        block,
                     ),
                 )
     give(arena)

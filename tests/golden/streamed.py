@@ -37,8 +37,8 @@ def contract(first, last, operands, sizes):
         factor = fill(hoisted_2, 4)
         for b in range(begin):
             D[a * D_a + b] = times(hoisted_2, C[a * C_a + b]) + complex64(0)
-        for i in range(vectors):  # innermost
-            b = begin + i * 4
+        for step in range(vectors):  # innermost
+            b = begin + step * 4
             made = multiplied(factor, load(C, a * C_a + b, 1, 4))
             store_past(made, D, a * D_a + b)
         for b in range(begin + vectors * 4, n_b):

@@ -41,8 +41,8 @@ def contract(first, last, operands, sizes):
         factor = fill(hoisted_1, 8)
         for c in range(begin):
             D[a * D_a + b * D_b + c] = int32(hoisted_1 * C[c])
-        for i in range(vectors):  # innermost
-            c = begin + i * 8
+        for step in range(vectors):  # innermost
+            c = begin + step * 8
             made = multiplied(factor, load(C, c, 1, 8))
             store_past(made, D, a * D_a + b * D_b + c)
         for c in range(begin + vectors * 8, n_c):

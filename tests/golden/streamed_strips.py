@@ -30,8 +30,8 @@ def contract(first, last, operands, sizes):
         vectors = (high - begin) // 4
         for a in range(low, begin):
             C[a] = A[a] * B[a] + float64(0)
-        for i in range(vectors):  # innermost
-            a = begin + i * 4
+        for step in range(vectors):  # innermost
+            a = begin + step * 4
             made = load(A, a, 1, 4)
             made = multiplied(made, load(B, a, 1, 4))
             store_past(made, C, a)

@@ -43,8 +43,8 @@ def contract(first, last, operands, sizes):
         for b in range(0, e_b, 8):  # blocks that are transposed
             for a in range(0, e_a, 8):
                 turn(B_turned, a * row + b, row, B, at_B + b * B_b + a, B_b, e_b - b, e_a - a, 0, 8)
-                for i in range(8):
-                    prefetch(B, ahead + (b + i) * B_b + a)
+                for step in range(8):
+                    prefetch(B, ahead + (b + step) * B_b + a)
         at_A = a0 * A_a + b0
         ahead = at_A + 2 * box_a * A_a
         for a in range(e_a):  # tiles of A

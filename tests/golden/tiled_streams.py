@@ -45,8 +45,8 @@ def contract(first, last, operands, sizes):
         for b in range(0, e_b, 4):  # blocks that are transposed
             for a in range(0, e_a, 4):
                 turn(B_turned, a * row + b, row, B, at_B + b * B_b + a, B_b, e_b - b, e_a - a, 0, 4)
-                for i in range(4):
-                    prefetch(B, ahead + (b + i) * B_b + a)
+                for step in range(4):
+                    prefetch(B, ahead + (b + step) * B_b + a)
         at_A = a0 * A_a + b0
         ahead = at_A + 2 * box_a * A_a
         for a in range(e_a):  # tiles of A
@@ -60,6 +60,7 @@ def contract(first, last, operands, sizes):
         rows, length = e_a, e_b
         if C_a == e_b:
             rows, length = 1, e_a * e_b
-        for i in range(rows):
-            stream(made, i * length, C, at_C + i * C_a, length, 4)
+        for step in range(rows):
+            at = at_C + step * C_a
+            stream(made, step * length, C, at, length, 4)
     settle()

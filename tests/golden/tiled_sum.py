@@ -44,9 +44,9 @@ def contract(first, last, operands, sizes):
         c0 = rest * box_c
         e_b = minimum(box_b, n_b - b0)
         e_c = minimum(box_c, n_c - c0)
-        for i in range(e_b * e_c):
-            total[i] = float64(0)
-            part[i] = float64(0)
+        for step in range(e_b * e_c):
+            total[step] = float64(0)
+            part[step] = float64(0)
         terms = 0
         for a in range(n_a):  # contracted
             at_B = a * B_a + b0 + c0 * B_c
@@ -65,8 +65,8 @@ def contract(first, last, operands, sizes):
                         0,
                         4,
                     )
-                    for i in range(4):
-                        prefetch(B, ahead + (c + i) * B_c + b)
+                    for step in range(4):
+                        prefetch(B, ahead + (c + step) * B_c + b)
             at_A = a * A_a + b0 * A_b + c0
             ahead = at_A + 2 * A_a
             for b in range(e_b):  # tiles of A
@@ -80,9 +80,9 @@ def contract(first, last, operands, sizes):
                     part[b * e_c + c] = run
             terms += 1
             if terms >= 256:
-                for i in range(e_b * e_c):
-                    total[i] = total[i] + part[i]
-                    part[i] = float64(0)
+                for step in range(e_b * e_c):
+                    total[step] = total[step] + part[step]
+                    part[step] = float64(0)
                 terms = 0
         for b in range(e_b):
             for c in range(e_c):

@@ -36,9 +36,9 @@ def contract(first, last, operands, sizes):
     for tile in range(first, last):  # free, parallel
         b0 = tile * box_b
         e_b = minimum(box_b, n_b - b0)
-        for i in range(e_b):
-            total[i] = complex64(0)
-            part[i] = complex64(0)
+        for step in range(e_b):
+            total[step] = complex64(0)
+            part[step] = complex64(0)
         terms = 0
         for box in range(boxes_a):  # contracted, in tiles
             a0 = box * box_a
@@ -59,8 +59,8 @@ def contract(first, last, operands, sizes):
                         0,
                         4,
                     )
-                    for i in range(4):
-                        prefetch(A, ahead + (b + i) * A_b + a)
+                    for step in range(4):
+                        prefetch(A, ahead + (b + step) * A_b + a)
             at_B = a0 * B_a + b0
             ahead = at_B + 2 * box_a * B_a
             for a in range(e_a):  # tiles of B
@@ -75,9 +75,9 @@ def contract(first, last, operands, sizes):
                     part[b] = run
             terms += e_a
             if terms >= 256:
-                for i in range(e_b):
-                    total[i] = total[i] + part[i]
-                    part[i] = complex64(0)
+                for step in range(e_b):
+                    total[step] = total[step] + part[step]
+                    part[step] = complex64(0)
                 terms = 0
         for b in range(e_b):
             C[(b0 + b)] = total[b] + part[b]
