@@ -14,8 +14,8 @@ from einjit.equation.parser import parse
 from einjit.kernel.arena import ROOM, arena
 from einjit.plan import columns, lowering
 from einjit.plan.blocking import block
+from einjit.plan.groups import MOST_LOOPS
 from einjit.plan.indices import Loops
-from einjit.plan.packing import MOST_LOOPS
 from einjit.plan.plan import make_plan
 from einjit.target import vector_bytes
 

@@ -60,7 +60,7 @@ class Probe:
 
     def source(self):
         lines = [
-            f"from numba.types import {self.dtype}",
+            f"from numba.types import int64, {self.dtype}",
             "from einjit.kernel.intrinsics import pointer",
             *(f"from einjit.kernel.{room} import {', '.join(CALLED[room])}" for room in ROOMS),
             f"def contract({', '.join(self.arguments)}):",
@@ -82,6 +82,9 @@ CALLS = {
         for v in (1, 2, 3)
     },
     "transpose": "transpose(X, a, b, Y, c, d, {lanes})",
+    "transpose_rows": (
+        "transpose_rows(X, a, pointer(z, int64), Y, b, pointer(z + c, int64), {lanes})"
+    ),
     "turn": "turn(X, a, b, Y, c, d, e, f, 0, {lanes})",
     "turn_past": "turn(X, a + to_line(X, a), b, Y, c, d, e, f, 1, {lanes})",
     "stream": "stream(Y, a, X, b, c, {lanes})",
@@ -198,6 +201,20 @@ def test_transpose(dtype):
     check("transpose", dtype, x, y, y, last, -lanes, last, -lanes - 1)
     check("transpose", dtype, x, y, y, 0, lanes, 3, 0)  # rows that are one
     check("transpose", dtype, x, x.copy(), y, 0, lanes, 0, lanes)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_transpose_rows(dtype):
+    """Of rows anywhere, those that are read also twice."""
+    lanes = Probe(dtype).lanes
+    x, y = (bits(dtype, (lanes + 3) * lanes, seed) for seed in (3, 4))
+    rng = np.random.default_rng(5)
+    for number in range(4):
+        to, source = (rng.permutation(lanes) * (lanes + number % 2) for _ in range(2))
+        if number == 3:
+            source[0] = source[-1]
+        z = np.concatenate([to, source]).astype(np.int64)
+        check("transpose_rows", dtype, x, y, z, number, 2, 8 * lanes)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)

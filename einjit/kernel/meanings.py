@@ -235,6 +235,22 @@ def transpose(
             to[at + j * to_stride + i] = block[i][j]
 
 
+def transpose_rows(
+    to: Memory,
+    at: int,
+    to_rows: Sequence[int],
+    source: Memory,
+    from_: int,
+    rows: Sequence[int],
+    lanes: int,
+) -> None:
+    """The same of rows that lie anywhere."""
+    block = [[source[from_ + rows[i] + j] for j in range(lanes)] for i in range(lanes)]
+    for j in range(lanes):
+        for i in range(lanes):
+            to[at + to_rows[j] + i] = block[i][j]
+
+
 def turn(
     to: Memory,
     at: int,
@@ -301,7 +317,16 @@ MEANINGS: dict[str, Any] = {
         for function in (
             *(scratch, widen, narrow, place, parts, row_of, take, give, room, set_loop),
             *(load, load_first, product, update, prefetch, store, store_first),
-            *(transpose, turn, stream, settle, row_sums, column_sums, column_products),
+            *(
+                transpose,
+                transpose_rows,
+                turn,
+                stream,
+                settle,
+                row_sums,
+                column_sums,
+                column_products,
+            ),
             *(to_line, fill, multiplied, store_past),
         )
     },

@@ -52,6 +52,40 @@ def transpose(
 
 
 @intrinsic(prefer_literal=True)
+def transpose_rows(
+    typingctx: Any,
+    to: Any,
+    at: Any,
+    to_rows: Any,
+    source: Any,
+    from_: Any,
+    rows: Any,
+    lanes: Any,
+) -> Any:
+    """The same of rows that lie anywhere: `to[at + to_rows[j] + i]` is
+    `source[from_ + rows[i] + j]`."""
+    tile = Tile(to.dtype, lanes.literal_value, lanes.literal_value, 1)
+
+    def emit(context: Any, builder: Builder, signature: Any, args: Any) -> Value:
+        target, at, to_rows, source, from_, rows, _ = args
+
+        def row(memory: Value, first: Value, places: Value, i: int) -> Value:
+            place = builder.load(builder.gep(places, [ir.Constant(WORD, i)]))
+            return builder.gep(memory, [builder.add(first, place)])
+
+        read = [
+            load_vector(builder, tile, row(source, from_, rows, i), 0) for i in range(tile.lanes)
+        ]
+        for j, vector in enumerate(transposed(builder, read, tile)):
+            where = vector_at(builder, tile, row(target, at, to_rows, j), 0)
+            builder.store(vector, where, align=tile.align)
+        return context.get_dummy_value()
+
+    places = types.CPointer(types.int64)
+    return types.void(to, types.intp, places, source, types.intp, places, lanes), emit
+
+
+@intrinsic(prefer_literal=True)
 def turn(
     typingctx: Any,
     to: Any,

@@ -7,6 +7,10 @@ from dataclasses import dataclass
 from einjit.plan.indices import Loops
 from einjit.plan.packed import Macrokernel
 
+MOST_LOOPS = 11
+"""Loops of a contraction up to which boxes are moved, and C is written, in nested loops: Python
+nests 20 blocks."""
+
 
 @dataclass(frozen=True, slots=True)
 class Groups:
@@ -41,7 +45,7 @@ def unit_loop(strides: Sequence[int]) -> int | None:
 def wants_swap(loops: Loops, kernel: Macrokernel) -> bool:
     """Whether the lanes run along the first operand's free indices: where the result has its unit
     stride, unless that side is too short for vectors, or where the operand has, if it is long and
-    the other side is few rows."""
+    the other side is few rows; of many short loops along the longer side."""
     groups = Groups.of(loops)
     m, n = (math.prod(loops.extents[i] for i in group) for group in (groups.m, groups.n))
     a, b, unit = map(unit_loop, loops.strides)
@@ -49,6 +53,8 @@ def wants_swap(loops: Loops, kernel: Macrokernel) -> bool:
         return True
     if b in groups.n and m <= kernel.rows and m < kernel.wide <= n:
         return False
+    if len(loops.extents) > MOST_LOOPS:  # boxes of C are scattered anyway
+        return m > n
     if unit in groups.n and n >= kernel.lanes // 2:
         return False
     return (unit in groups.m and m >= kernel.lanes // 2) or m > n

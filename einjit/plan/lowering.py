@@ -13,7 +13,7 @@ from einjit.plan.blocking import Blocked, block
 from einjit.plan.collected import is_collected, lower_collected, lower_rows, rows_to_collect
 from einjit.plan.columns import is_columns, lower_columns
 from einjit.plan.dots import is_dots, lower_dots
-from einjit.plan.groups import Groups
+from einjit.plan.groups import MOST_LOOPS, Groups
 from einjit.plan.indices import Loops, bytes_moved, simplify
 from einjit.plan.nest import BLOCK, strip_length
 from einjit.plan.nesting import (
@@ -25,7 +25,6 @@ from einjit.plan.nesting import (
     outermost,
     parallel_loops,
 )
-from einjit.plan.packing import MOST_LOOPS
 from einjit.plan.spans import LONG_SUM, SPANS, Span, pieces_of, spans_of
 from einjit.plan.streamed import is_streamed, lower_streamed
 from einjit.plan.task import BYTE_TIME, FMA_TIME, PARALLEL_TIME, Lowered, Task

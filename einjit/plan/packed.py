@@ -98,9 +98,11 @@ class Move:
 class Scatter:
     """Copying a box of `size`-byte elements and of many short loops between two layouts, by a table
     of where elements are and where they go: the scatter vectors of TBLIS (Matthews, arXiv
-    1607.00291), for whole boxes."""
+    1607.00291), for whole boxes. Where each layout has `lanes` elements side by side, along other
+    loops than the other one, blocks of lanes × lanes are transposed in registers."""
 
     size: int
+    lanes: int
 
     kind = "scatter"
     arguments = ("loops", "count", "to", "source")
@@ -108,7 +110,7 @@ class Scatter:
     @property
     def compute(self) -> str:
         """The type that elements are moved as."""
-        return Move(self.size, 1).compute
+        return Move(self.size, self.lanes).compute
 
     @property
     def dtypes(self) -> tuple[str, ...]:
@@ -179,7 +181,7 @@ class Packed:
     @property
     def needs(self) -> tuple[Part, ...]:
         """What is compiled once for all contractions of these elements."""
-        scatter = (Scatter(self.move.size),) if any(self.scattered) else ()
+        scatter = (Scatter(self.move.size, self.move.lanes),) if any(self.scattered) else ()
         return (self.macrokernel, self.move, *scatter)
 
     @property

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from einjit.plan.groups import Groups, unit_loop
+from einjit.plan.groups import MOST_LOOPS, Groups, unit_loop
 from einjit.plan.indices import PAGE, Loops
 from einjit.plan.packed import LINE, MOST_TERMS, SCRATCH, Packed, macrokernel, move
 from einjit.plan.spans import Span
@@ -46,16 +46,8 @@ LONG_SUM_OF_FAR = 32
 """The same where B comes from memory and would have to be packed."""
 
 
-MOST_LOOPS = 11
-"""Loops of a contraction up to which boxes are moved, and C is written, in nested loops: Python
-nests 20 blocks."""
-
 SHORT_BLOCK = 64
 """Elements of the last two loops of a box up to which it is moved element by element."""
-
-SCATTERED_LINES = 2
-"""Lines of an operand, and of its box, that are read and written whole where a box is moved element
-by element."""
 
 
 class Packing:
@@ -85,6 +77,8 @@ class Packing:
         if span:  # the loop that is cut comes first
             self.k = (span.loop, *(i for i in self.k if i != span.loop))
         self.n = self._last(self.n, self._lane_loop(), self.c)
+        if self.many:
+            self._turn_lines()
         self.direct = self._is_direct()
         self.paged = self.rows and self.a[self.m[-1]] * self.size % PAGE == 0
         self.s = self.h[-1:] if self.units[2] in self.h else ()
@@ -136,22 +130,12 @@ class Packing:
             move = self._move((*self.s, *box), box[-1], rows, strides)
             short = self.many or self.volume(move[-2:]) <= SHORT_BLOCK
             scattered.append(len(move) > 2 and short)
-            moves.append(self._scattered((*self.s, *box), strides) if scattered[-1] else move)
+            moves.append(self._by_stride((*self.s, *box), strides) if scattered[-1] else move)
         return tuple(moves), (scattered[0], scattered[1], scattered[2])
 
-    def _scattered(self, box: tuple[int, ...], strides: Sequence[int]) -> tuple[int, ...]:
-        """The order in which a box is moved element by element: innermost whole lines of the
-        operand and of the box, then as the operand lies."""
-        near = sorted(box, key=lambda i: abs(strides[i]))
-        inner = list(dict.fromkeys([*self._lines(near), *self._lines(box[::-1])]))
-        return tuple(reversed([*inner, *(i for i in near if i not in inner)]))
-
-    def _lines(self, loops: Sequence[int]) -> list[int]:
-        """The first of some loops that make up a few lines."""
-        number, room = 0, SCATTERED_LINES * LINE // self.size
-        while number < len(loops) and self.volume(loops[:number]) < room:
-            number += 1
-        return list(loops[:number])
+    def _by_stride(self, loops: Sequence[int], strides: Sequence[int]) -> tuple[int, ...]:
+        """Loops as an operand lies."""
+        return tuple(sorted(loops, key=lambda i: -abs(strides[i])))
 
     def _move(
         self,
@@ -175,6 +159,42 @@ class Packing:
         steps = {i: max(abs(self.a[i]), abs(self.b[i])) * self.size for i in batch}
         near = [i for i in batch if self.many and 0 < steps[i] < PAGE]
         return [i for i in batch if i in near or (near and i == self.units[2])]
+
+    def _turn_lines(self) -> None:
+        """Reorder groups of short loops: the innermost ones of boxes are others than the lines of
+        the operands hold, so that blocks are transposed between the two."""
+        of_a, of_b, of_c = (self._line_of(row) for row in self.loops.strides)
+        self.n = self._away_from({*of_b, *of_c}, self.n, self.b)
+        if self.rows:
+            self.k = self._away_from(
+                {*of_a, self.span.loop} if self.span else set(of_a), self.k, self.a
+            )
+        else:
+            self.m = self._away_from(set(of_a), self.m, self.a)
+
+    def _line_of(self, strides: Sequence[int]) -> list[int]:
+        """The loops along which a vector's elements lie side by side, as far as they do."""
+        found: list[int] = []
+        while self.volume(found) < self.kernel.lanes:
+            side = self.volume(found)
+            beside = [i for i, stride in enumerate(strides) if stride == side and i not in found]
+            if not beside:
+                break
+            found += beside[:1]
+        return found
+
+    def _away_from(
+        self, lines: set[int], group: tuple[int, ...], strides: Sequence[int]
+    ) -> tuple[int, ...]:
+        """A group with loops innermost that are in no line: the nearest ones, if they fill one."""
+        near = sorted((i for i in group if i not in lines), key=lambda i: abs(strides[i]))
+        number = 1
+        while number < len(near) and self.volume(near[:number]) < self.kernel.lanes:
+            number += 1
+        if self.volume(near[:number]) < self.kernel.lanes:
+            return group
+        inner = near[:number][::-1]
+        return (*(i for i in group if i not in inner), *inner)
 
     def _first_of(self, group: tuple[int, ...]) -> tuple[int | None]:
         a, b, _ = self.units

@@ -28,7 +28,7 @@ CALLED = {
         "take",
     ),
     "streams": ("fill", "multiplied", "settle", "store_past", "stream", "to_line"),
-    "turning": ("transpose", "turn"),
+    "turning": ("transpose", "transpose_rows", "turn"),
     "vectors": (
         "load",
         "load_first",
