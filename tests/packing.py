@@ -106,4 +106,5 @@ def deepest():
             rows = (tuple(7 ** (most - i) * (i in term) for i in range(most)) for term in terms)
             packed = block(Loops(tuple((i,) for i in range(most)), (3,) * most, tuple(rows)), "f8")
             for direct, spans in product((True, False), repeat=2):
-                yield replace(packed.packed, direct=direct, spans=spans, boxed=batch > 0)
+                boxed = min(batch, 1 + direct)
+                yield replace(packed.packed, direct=direct, spans=spans, boxed=boxed)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from einjit.plan.groups import wants_swap
 from einjit.plan.indices import PAGE, Loops
 from einjit.plan.packed import LINE, MOST_TERMS, SCRATCH, Packed, macrokernel
-from einjit.plan.packing import COPY_TIME, Packing
+from einjit.plan.packing import COPY_TIME, NEAR_BATCH, Packing
 from einjit.plan.spans import Span
 from einjit.target import cores, last_cache
 
@@ -129,12 +129,16 @@ class _Blocking(Packing):
             wide = SWEPT_WIDTH // self.size
         if not self.direct and self.volume(self.k) <= deep:  # C is moved while it is in the cache
             wide = min(wide, high * (4 if packed.scattered[0] else 2))
-        if self.s:  # cubes in place of panels: every iteration side by side has boxes of its own
+        side = {i: min(self.extents[i], LINE // self.size) for i in self.s}
+        if self.s and self.many:
+            side = {i: min(self.extents[i], NEAR_BATCH) for i in self.s}
+            wide, high = (n // math.prod(side.values()) for n in (wide, high))
+        elif self.s:  # cubes in place of panels: every iteration side by side has boxes of its own
             # Whole sums leave no boxes of C to wait for: the higher A, the less often B is packed.
             room = min(SCRATCH, last_cache() // cores()) if self.volume(self.k) <= deep else l2
             high = wide = min(room // (2 * LINE * cut), math.isqrt(2 * l2 // LINE))
         wide = max(2 * self.wide, int(min(wide, self.volume(self.n)) // parts))
-        box = {i: min(self.extents[i], LINE // self.size) for i in self.s} | of_k
+        box = side | of_k
         box |= self._fill(self.n, wide, [*c, *b], self.wide)
         box |= self._fill(self.m, high, [*a, *c], self.kernel.rows)
         while self._places(box)[-1] > SCRATCH:  # short rows, each padded to a line

@@ -135,17 +135,16 @@ Part = Macrokernel | Move | Scatter
 class Packed:
     """A contraction of A and B by way of packed boxes.
 
-    The loops are numbered batch, M (free, of A), N (free, of B), K (contracted), as many of each
-    as the fields say, the last of a group innermost in a packed box. The iterations of the last
-    `near` batch loops are tiles that follow each other. `rows` says that A's boxes
-    hold rows along K, else columns along M. `pack_a` and `pack_b` say which operands are packed at
-    all; with `kept` a tile is a box of A and all those of B, else boxes of A and one of B: the one
-    is packed before the many. With `guarded` B is read where it lies but for its last row, behind
+    The loops are numbered batch, M (free, of A), N (free, of B), K (contracted), as many of each as
+    the fields say, the last of a group innermost in a packed box. `rows` says that A's boxes hold
+    rows along K, else columns along M. `pack_a` and `pack_b` say which operands are packed at all;
+    with `kept` a tile is a box of A and all those of B, else boxes of A and one of B: the one is
+    packed before the many. With `guarded` B is read where it lies but for its last row, behind
     which vectors would be read that are not there. With `panels` each micropanel of B lies by
     itself in its box, else rows lie side by side. With `direct` the microkernels write C itself,
-    else a box that is moved to C. With `boxed` the boxes hold several iterations of the last batch
-    loop: the one along which C has unit stride. With `spans` the first loop of K is cut into fixed
-    pieces that run in parallel, each with a result of its own.
+    else a box that is moved to C. The boxes hold several iterations of the last `boxed` batch
+    loops: of the one along which C has unit stride, or of short ones. With `spans` the first loop
+    of K is cut into fixed pieces that run in parallel, each with a result of its own.
 
     `a_move`, `b_move` and `c_move` are the loops of a box in the order it is moved; one call of
     `move` runs the last two, row and column, or where these are short and the box is `scattered`
@@ -153,7 +152,6 @@ class Packed:
     """
 
     batch: int
-    near: int
     m: int
     n: int
     k: int
@@ -166,7 +164,7 @@ class Packed:
     guarded: bool
     panels: bool
     direct: bool
-    boxed: bool
+    boxed: int
     spans: bool
     a_move: tuple[int, ...]
     b_move: tuple[int, ...]
@@ -204,8 +202,8 @@ class Packed:
 
     @property
     def group_s(self) -> tuple[int, ...]:
-        """The batch loop whose iterations lie side by side in boxes, if there is one."""
-        return self.group_h[-1:] if self.boxed else ()
+        """The batch loops whose iterations lie side by side in boxes."""
+        return self.group_h[self.batch - self.boxed :]
 
     @property
     def group_m(self) -> tuple[int, ...]:

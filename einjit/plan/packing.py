@@ -46,6 +46,9 @@ LONG_SUM_OF_FAR = 32
 """The same where B comes from memory and would have to be packed."""
 
 
+NEAR_BATCH = 8
+"""Iterations of short batch loops that are packed together at most."""
+
 SHORT_BLOCK = 64
 """Elements of the last two loops of a box up to which it is moved element by element."""
 
@@ -68,9 +71,10 @@ class Packing:
         self.units = tuple(map(unit_loop, loops.strides))
         groups = Groups.of(loops)
         self.many = len(self.extents) > MOST_LOOPS
-        self.near = self._near_batch(groups.h)
-        self.h = tuple(sorted(groups.h, key=lambda i: (i in self.near, -abs(self.c[i]))))
         self.m, self.n, self.k = groups.m, groups.n, groups.k
+        self.s = self._last(tuple(self._side_by_side(groups.h)), self.units[2], self.c)
+        far = tuple(i for i in groups.h if i not in self.s)
+        self.h = (*self._last(far, None, self.c), *self.s)
         self.rows = self.units[0] not in self.m
         self.m = self._last(self.m, self._row_loop(), self.c)
         self.k = self._last(self.k, *self._first_of(self.k), self.a)
@@ -81,7 +85,6 @@ class Packing:
             self._turn_lines()
         self.direct = self._is_direct()
         self.paged = self.rows and self.a[self.m[-1]] * self.size % PAGE == 0
-        self.s = self.h[-1:] if self.units[2] in self.h else ()
         self.moves, self.scattered = self._moves()
         self.swept = self._is_swept()
         if self.swept:
@@ -97,7 +100,6 @@ class Packing:
         pack_b = not (self.swept or (self._keeps_b(LONG_SUM) and self._leaves_b()))
         return Packed(
             batch=len(self.h),
-            near=len(self.near),
             m=len(self.m),
             n=len(self.n),
             k=len(self.k),
@@ -110,7 +112,7 @@ class Packing:
             guarded=not (pack_b or self._is_whole()),
             panels=self.has_panels(),
             direct=self.direct,
-            boxed=bool(self.s),
+            boxed=len(self.s),
             spans=self.span is not None,
             a_move=moves[0],
             b_move=moves[1],
@@ -152,13 +154,18 @@ class Packing:
 
     # ------------------------------------------------------------ the order of the loops
 
-    def _near_batch(self, batch: Sequence[int]) -> list[int]:
-        """The batch loops whose iterations lie within pages of the operands, where all loops are
-        short: what memory brings of one iteration is that of the others too. The one that lies side
-        by side in the result is among them, to be the last."""
-        steps = {i: max(abs(self.a[i]), abs(self.b[i])) * self.size for i in batch}
-        near = [i for i in batch if self.many and 0 < steps[i] < PAGE]
-        return [i for i in batch if i in near or (near and i == self.units[2])]
+    def _side_by_side(self, batch: Sequence[int]) -> list[int]:
+        """The batch loops whose iterations are packed together: the one that lies side by side in
+        the result; of many short loops also a few that lie within pages of the larger operand,
+        since what memory brings of one iteration is that of the others too."""
+        found = [i for i in batch if i == self.units[2]]
+        larger = self.a if self.volume(self.m) > self.volume(self.n) else self.b
+        steps = {i: abs(larger[i]) * self.size for i in batch}
+        for i in sorted(batch, key=lambda i: steps[i]) if self.many else ():
+            room = NEAR_BATCH // self.volume(found)
+            if i not in found and 0 < steps[i] < PAGE and self.extents[i] <= room:
+                found.append(i)
+        return found
 
     def _turn_lines(self) -> None:
         """Reorder groups of short loops: the innermost ones of boxes are others than the lines of
@@ -309,7 +316,7 @@ class Packing:
         """Terms of a block of K."""
         if self.swept:
             return SWEPT_ROWS // (1 + self._are_whole_pages())
-        if self.s:
+        if self.s and not self.many:
             return MOST_TERMS if self.volume(self.k) <= MOST_TERMS else 4 * self.wide
         return min(MOST_TERMS, 3 * caches()[0] // (4 * self.kernel.rows * self.size))
 

@@ -38,8 +38,7 @@ class _PackedWriter:
             self._unpack()
             with w.block("for tile in range(first, last):", "parallel"):
                 self._decode_tile()
-                for name in map(index_name, p.group_s):
-                    w.line(f"e_{name} = minimum(box_{name}, n_{name} - {name}0)")
+                self._enter(p.group_s, "side")
                 if p.kept:
                     self._enter(p.group_m, "height")
                 else:
@@ -131,16 +130,12 @@ class _PackedWriter:
     def _decode_tile(self) -> None:
         w = self.w
         joint, inner = "tile", self.p.group_m
-        far = self.p.batch - self.p.near
-        if self.p.near:
-            self._decode(joint, self.p.group_h[far:], more=True)
-            joint = "rest"
         if not self.p.kept:
-            w.line(f"m_first = {joint} % tiles_m * per_tile")
+            w.line("m_first = tile % tiles_m * per_tile")
             w.line("m_last = minimum(m_boxes, m_first + per_tile)")
-            w.line(f"rest = {joint} // tiles_m")
+            w.line("rest = tile // tiles_m")
             joint, inner = "rest", self.p.group_n
-        self._decode(joint, [*self.p.group_h[:far], *inner], more=self.p.spans)
+        self._decode(joint, [*self.p.group_h, *inner], more=self.p.spans)
         if not self.p.spans:
             return
         cut = index_name(self.p.group_k[0])
@@ -235,7 +230,7 @@ class _PackedWriter:
 
     def _in_a(self, i: int) -> str:
         if i in self.p.group_s:
-            return "height * a_m" if self.p.rows else "depth * a_k"
+            return f"flat_{index_name(i)} * " + ("height * a_m" if self.p.rows else "depth * a_k")
         flat = f"flat_{index_name(i)}"
         if self.p.rows:
             return f"{flat} * a_m" if i in self.p.group_m else flat
@@ -243,13 +238,13 @@ class _PackedWriter:
 
     def _in_b(self, i: int) -> str:
         if i in self.p.group_s:
-            return "depth * b_k"
+            return f"flat_{index_name(i)} * depth * b_k"
         flat = f"flat_{index_name(i)}"
         return f"{flat} * b_k" if i in self.p.group_k else flat
 
     def _in_c(self, i: int) -> str:
         if i in self.p.group_s:
-            return "height * c_m"
+            return f"flat_{index_name(i)} * height * c_m"
         flat = f"flat_{index_name(i)}"
         return f"{flat} * c_m" if i in self.p.group_m else flat
 

@@ -62,6 +62,7 @@ def contract(first, last, operands, sizes):
         rest = rest // boxes_c
         a0 = rest * box_a
         e_a = minimum(box_a, n_a - a0)
+        flat_a = 1
         e_c = minimum(box_c, n_c - c0)
         flat_c = 1
         width = flat_c * e_c
@@ -81,7 +82,7 @@ def contract(first, last, operands, sizes):
                         e_a,
                         e_c,
                         place(b_box, 4, (d, flat_d * b_k)),
-                        depth * b_k,
+                        flat_a * depth * b_k,
                         flat_c,
                         1,
                         place(at_b, 4, (d, B_d)),
@@ -103,7 +104,7 @@ def contract(first, last, operands, sizes):
                             e_a,
                             e_d,
                             place(a_box, 4, (b, flat_b * a_m)),
-                            height * a_m,
+                            flat_a * height * a_m,
                             flat_d,
                             1,
                             place(at_a, 4, (b, A_b)),
@@ -119,13 +120,13 @@ def contract(first, last, operands, sizes):
                             height,
                             width,
                             depth,
-                            place(a_box, 4, (a, height * a_m)),
+                            place(a_box, 4, (a, flat_a * height * a_m)),
                             a_m,
                             1,
-                            place(b_box, 4, (a, depth * b_k)),
+                            place(b_box, 4, (a, flat_a * depth * b_k)),
                             1,
                             b_k,
-                            place(c_box, 4, (a, height * c_m)),
+                            place(c_box, 4, (a, flat_a * height * c_m)),
                             c_m,
                             block,
                         ),
@@ -143,7 +144,7 @@ def contract(first, last, operands, sizes):
                                 C_c,
                                 1,
                                 place(c_box, 4, (b, flat_b * c_m)),
-                                height * c_m,
+                                flat_a * height * c_m,
                                 flat_c,
                             ),
                         )
