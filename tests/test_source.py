@@ -788,7 +788,12 @@ def random_batch(rng):
 def test_packed_texts_mean_what_the_reference_says(monkeypatch):
     """With caches so small that every group is cut into boxes, on CPUs of all kinds."""
     rng, kinds = Random(37), Counter()
-    for name, limit in {"LONG": 12, "SPANS_OF_PRODUCT": 3}.items():
+    for name, limit in {
+        "LONG": 12,
+        "LONG_TOGETHER": 12,
+        "FEWEST_SPANS": 2,
+        "SPANS_OF_PRODUCT": 3,
+    }.items():
         monkeypatch.setattr(lowering, name, limit)
     for number in range(250):
         facts = {
