@@ -8,7 +8,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from einjit.plan.batched import LONG_BATCH, MULTIPLIED, is_batched, lower_batched
+from einjit.plan.batched import MULTIPLIED, is_batched, lower_batched
 from einjit.plan.blocking import Blocked, block
 from einjit.plan.collected import is_collected, lower_collected, lower_rows, rows_to_collect
 from einjit.plan.columns import is_columns, lower_columns
@@ -18,8 +18,6 @@ from einjit.plan.indices import Loops, bytes_moved, simplify
 from einjit.plan.nest import BLOCK, strip_length
 from einjit.plan.nesting import (
     FEW_TILES,
-    TINY,
-    UNROLLED,
     count_tiles,
     lower_nest,
     outermost,
@@ -34,9 +32,10 @@ from einjit.plan.tiling import (
     copied,
     is_tiled,
     lower_tiled,
+    shorter_side,
     tiling_of,
-    turning,
 )
+from einjit.plan.unrolled import is_unrolled, lower_unrolled
 from einjit.target import vector_bytes
 
 NARROW = 4
@@ -108,30 +107,6 @@ def _is_empty(task: Task) -> bool:
     return 0 in task.loops.extents
 
 
-def _tiny(loops: Loops) -> tuple[int, ...]:
-    """The loops that are unrolled: the shortest ones, as many as UNROLLED iterations allow."""
-    chosen: list[int] = []
-    for i in sorted(range(len(loops.extents)), key=lambda i: loops.extents[i]):
-        together = math.prod(loops.extents[j] for j in (*chosen, i))
-        if loops.extents[i] > TINY or together > UNROLLED:
-            break
-        chosen.append(i)
-    return tuple(chosen)
-
-
-def _is_tiny(task: Task) -> bool:
-    """Whether every contracted loop is tiny and the others are long, and no two of those the ones
-    that operands have side by side."""
-    loops = simplify(task.loops)
-    tiny = _tiny(loops)
-    others = math.prod(n for i, n in enumerate(loops.extents) if i not in tiny)
-    contracted = set(loops.contracted)
-    if not contracted or not contracted <= set(tiny) or others < LONG_BATCH:
-        return False
-    tiling = turning(loops, task.itemsizes)
-    return tiling is None or _shorter_side(loops, tiling) <= TINY
-
-
 def _is_long_sum(task: Task) -> bool:
     loops = task.arranged
     if not loops.contracted or loops.iterations < LONG_SUM // 8:
@@ -162,7 +137,7 @@ def _is_product(task: Task) -> bool:
         return False
     loops = simplify(task.loops)
     groups = Groups.of(loops)
-    if _is_scattered(loops, groups) and _is_tiny(task):
+    if _is_scattered(loops, groups) and is_unrolled(task):
         return False
     m, n, k = (math.prod(loops.extents[i] for i in g) for g in (groups.m, groups.n, groups.k))
     if len(loops.extents) > MOST_LOOPS and min(m, n) <= FEW_ROWS and _has_long_rows(task):
@@ -184,12 +159,7 @@ def _has_long_rows(task: Task) -> bool:
 def _is_narrow(loops: Loops, tiling: Tiling, task: Task) -> bool:
     """Whether one loop of the tiles is so short that blocks would be mostly empty."""
     exact = not task.moves or task.compute != "complex128"  # of which sums would lose a sign of 0
-    return _shorter_side(loops, tiling) <= NARROW and not loops.contracted and exact
-
-
-def _shorter_side(loops: Loops, tiling: Tiling) -> int:
-    """The extent of the shorter loop of the tiles."""
-    return min(loops.extents[i] for i in (tiling.across or 0, tiling.inner))
+    return shorter_side(loops, tiling) <= NARROW and not loops.contracted and exact
 
 
 # ---------------------------------------------------------------- how
@@ -313,19 +283,7 @@ def _adding(task: Task) -> list[Lowered]:
 
 
 def _as_unrolled(name: str, reason: str, task: Task) -> list[Lowered]:
-    """Long free loops outside, the tiny ones inside, the contracted ones innermost."""
-    loops = simplify(task.loops)
-    tiny = _tiny(loops)
-    result = loops.strides[-1]
-
-    def place(i: int) -> tuple[bool, bool, bool, int]:
-        one = sum(row[i] == 1 for row in loops.strides)
-        return i in tiny, result[i] == 0, i not in tiny and one > 0, -abs(result[i])
-
-    loops = loops.take(sorted(range(len(loops.extents)), key=place))
-    long = len(loops.extents) - len(tiny)
-    tile, _ = outermost(loops.extents[: max(1, long - 1)])
-    return [lower_nest(name, reason, task.dtypes, task.compute, loops, tile, False, None, long)]
+    return [lower_unrolled(name, reason, task)]
 
 
 def _as_split(name: str, reason: str, task: Task) -> list[Lowered]:
@@ -389,7 +347,7 @@ LOWERINGS = (
     ),
     Lowering(
         "unrolled",
-        _is_tiny,
+        is_unrolled,
         _as_unrolled,
         "tiny extents, a long batch: the tiny ones are numbers in the source and unrolled",
     ),

@@ -68,6 +68,11 @@ def turning(loops: Loops, itemsizes: Sequence[int]) -> Tiling | None:
     return None
 
 
+def shorter_side(loops: Loops, tiling: Tiling) -> int:
+    """The extent of the shorter loop of the tiles."""
+    return min(loops.extents[i] for i in (tiling.across or 0, tiling.inner))
+
+
 def straight(loops: Loops) -> Tiling:
     """The tiles of a step that turns no operand, its result's unit stride innermost."""
     result = loops.strides[-1]

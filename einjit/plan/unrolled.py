@@ -1,0 +1,49 @@
+"""Long batches of tiny products: the tiny extents are numbers in the source, and unrolled."""
+
+import math
+
+from einjit.plan.batched import LONG_BATCH
+from einjit.plan.indices import Loops, simplify
+from einjit.plan.nesting import TINY, UNROLLED, lower_nest, outermost
+from einjit.plan.task import Lowered, Task
+from einjit.plan.tiling import shorter_side, turning
+
+
+def is_unrolled(task: Task) -> bool:
+    """Whether every contracted loop is tiny and the others are long, and no two of those the ones
+    that operands have side by side."""
+    loops = simplify(task.loops)
+    tiny = _tiny(loops)
+    others = math.prod(n for i, n in enumerate(loops.extents) if i not in tiny)
+    contracted = set(loops.contracted)
+    if not contracted or not contracted <= set(tiny) or others < LONG_BATCH:
+        return False
+    tiling = turning(loops, task.itemsizes)
+    return tiling is None or shorter_side(loops, tiling) <= TINY
+
+
+def lower_unrolled(name: str, reason: str, task: Task) -> Lowered:
+    """Long free loops outside, the tiny ones inside, the contracted ones innermost."""
+    loops = simplify(task.loops)
+    tiny = _tiny(loops)
+    result = loops.strides[-1]
+
+    def place(i: int) -> tuple[bool, bool, bool, int]:
+        one = sum(row[i] == 1 for row in loops.strides)
+        return i in tiny, result[i] == 0, i not in tiny and one > 0, -abs(result[i])
+
+    loops = loops.take(sorted(range(len(loops.extents)), key=place))
+    long = len(loops.extents) - len(tiny)
+    tile, _ = outermost(loops.extents[: max(1, long - 1)])
+    return lower_nest(name, reason, task.dtypes, task.compute, loops, tile, False, None, long)
+
+
+def _tiny(loops: Loops) -> tuple[int, ...]:
+    """The loops that are unrolled: the shortest ones, as many as UNROLLED iterations allow."""
+    chosen: list[int] = []
+    for i in sorted(range(len(loops.extents)), key=lambda i: loops.extents[i]):
+        together = math.prod(loops.extents[j] for j in (*chosen, i))
+        if loops.extents[i] > TINY or together > UNROLLED:
+            break
+        chosen.append(i)
+    return tuple(chosen)
