@@ -15,12 +15,12 @@ import einjit
 from einjit.equation.operands import Layout, as_plain, packed
 from einjit.equation.parser import parse
 from einjit.kernel.layout import MOST_POINTERS
+from einjit.plan.batched import LONG_BATCH
 from einjit.plan.collected import Collected
 from einjit.plan.columns import ROWS, ROWS_OF_BATCH
 from einjit.plan.dots import FEW, FEW_WIDE, TURNED
 from einjit.plan.indices import Loops, arrange, inner_cost, simplify
 from einjit.plan.lowering import (
-    LONG_BATCH,
     LONG_SUM,
     LOWERINGS,
     SHORTEST_SIDE,
@@ -577,6 +577,50 @@ def test_a_split_sum_is_added_up_in_a_second_step():
     assert first.result == Layout((SPANS,), (1,), "float32")
     assert second.result == Layout((), (), "float16")
     assert second.inputs == (2,)
+
+
+@pytest.mark.parametrize(
+    ("subscripts", "shapes", "tiles"),
+    [
+        ("kcld,klad->ac", ((24, 20, 8, 16), (24, 8, 20, 16)), 12),  # two of 24 are a span
+        ("kcld,klad->ac", ((4, 20, 48, 16), (4, 48, 20, 16)), 16),  # the outermost one is short
+        ("ki,kj->ij", ((4096, 20), (4096, 20)), 16),
+    ],
+)
+def test_long_sums_with_few_results_are_cut(subscripts, shapes, tiles):
+    first, second = plan_of(subscripts, *shapes).steps
+    assert (first.lowered.name, second.lowered.name) == ("packed", "nest")
+    assert first.lowered.nest.spans
+    assert first.lowered.tiles % tiles == 0
+
+
+def test_sums_that_are_short_or_whose_results_are_many_are_not():
+    for subscripts, *shapes in (
+        ("kcld,klad->ac", (24, 20, 5, 16), (24, 5, 20, 16)),
+        ("kcld,klad->ac", (24, 300, 8, 16), (24, 8, 300, 16)),
+        ("kcld,klad->ac", (7, 20, 7, 200), (7, 7, 20, 200)),
+    ):
+        (step,) = plan_of(subscripts, *shapes).steps
+        assert not step.lowered.nest.spans
+
+
+def test_short_loops_are_turned_in_boxes():
+    """The innermost ones of boxes are not those within the lines of the operands; batches that lie
+    within pages are in them."""
+    subscripts = "tcAzhgydarfwqvxbues,mAtnpuqoiwslxryjvzk->cAzhgydafbemnpoiljk"
+    (step,) = plan_of(subscripts, (2,) * 19, (2,) * 19).steps
+    nest, extents = step.lowered.nest, step.lowered.loops.extents
+    assert nest.scattered == (True, True, True)
+    assert nest.boxed > 0
+    lanes = nest.macrokernel.lanes
+    strides = step.lowered.loops.strides
+    inner, volume = [], 1
+    for i in reversed(nest.group_n):
+        if volume < lanes:
+            inner.append(i)
+            volume *= extents[i]
+    for row in strides[1:]:
+        assert all(row[i] == 0 or abs(row[i]) >= lanes for i in inner)
 
 
 @pytest.mark.parametrize("extent", [LONG_SUM, LONG_SUM + 1, 1_000_003, 12_345_678])

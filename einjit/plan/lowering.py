@@ -181,7 +181,7 @@ def _as_packed(name: str, reason: str, task: Task) -> list[Lowered]:
 
 def _loop_to_cut(loops: Loops) -> int | None:
     """The contracted loop that is cut where sums are long and results few: the outermost of those
-    that are not short."""
+    that are not short. Pieces of rows of both operands are long as well."""
     results = math.prod(n for n, s in zip(loops.extents, loops.strides[-1], strict=True) if s)
     if results > FEW_RESULTS:
         return None
@@ -189,8 +189,10 @@ def _loop_to_cut(loops: Loops) -> int | None:
     terms = math.prod(loops.extents[i] for i in group)
     if terms < (LONG if len(group) == 1 else LONG_TOGETHER):
         return None
-    cuts = [i for i in group if loops.extents[i] >= FEWEST_SPANS]
-    return max(cuts, key=lambda i: min(abs(row[i]) for row in loops.strides[:-1]), default=None)
+    steps = {i: [abs(row[i]) for row in loops.strides[:-1]] for i in group}
+    least = {i: LONG // 4 if max(steps[i]) == 1 else FEWEST_SPANS for i in group}
+    cuts = [i for i in group if loops.extents[i] >= least[i]]
+    return max(cuts, key=lambda i: min(steps[i]), default=None)
 
 
 def _packed(name: str, reason: str, task: Task, loops: Loops, blocked: Blocked) -> Lowered:
