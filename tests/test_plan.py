@@ -579,6 +579,15 @@ def test_a_split_sum_is_added_up_in_a_second_step():
     assert second.inputs == (2,)
 
 
+def test_vectors_run_along_long_rows_where_there_are_many():
+    """What lies outside of them is not unrolled inside."""
+    (step,) = plan_of("bxj,yx->byj", (99, 4, 100), (2, 4)).steps
+    assert step.lowered.name == "unrolled"
+    assert step.lowered.loops.extents == (99, 2, 100, 4)
+    (step,) = plan_of("xj,yx->yj", (4, 100), (2, 4)).steps  # there is one
+    assert step.lowered.loops.extents == (100, 2, 4)
+
+
 @pytest.mark.parametrize(
     ("subscripts", "shapes", "tiles"),
     [

@@ -8,6 +8,10 @@ from einjit.plan.nesting import TINY, UNROLLED, lower_nest, outermost
 from einjit.plan.task import Lowered, Task
 from einjit.plan.tiling import shorter_side, turning
 
+LONG_ROW = 32
+"""Elements of the result's rows from which, where there are many, tiny free loops outside of them
+are not unrolled: vectors run along the rows. Measured: 0.1 to 0.9 of the time."""
+
 
 def is_unrolled(task: Task) -> bool:
     """Whether every contracted loop is tiny and the others are long, and no two of those the ones
@@ -25,7 +29,7 @@ def is_unrolled(task: Task) -> bool:
 def lower_unrolled(name: str, reason: str, task: Task) -> Lowered:
     """Long free loops outside, the tiny ones inside, the contracted ones innermost."""
     loops = simplify(task.loops)
-    tiny = _tiny(loops)
+    tiny = _inside(loops, _tiny(loops))
     result = loops.strides[-1]
 
     def place(i: int) -> tuple[bool, bool, bool, int]:
@@ -47,3 +51,14 @@ def _tiny(loops: Loops) -> tuple[int, ...]:
             break
         chosen.append(i)
     return tuple(chosen)
+
+
+def _inside(loops: Loops, tiny: tuple[int, ...]) -> tuple[int, ...]:
+    """Those of the tiny loops that stay inside: where the result has long rows and many of them,
+    no free ones that lie outside of its rows, so that vectors run along these."""
+    result = loops.strides[-1]
+    long = [i for i in range(len(result)) if i not in tiny]
+    rows = any(result[i] == 1 and loops.extents[i] >= LONG_ROW for i in long)
+    if not rows or len(long) < 2:
+        return tiny
+    return tuple(i for i in tiny if abs(result[i]) < LONG_ROW)
