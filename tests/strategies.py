@@ -146,10 +146,7 @@ def random_product(rng: Random, limit: int = LIMIT, dtypes: Sequence[str] = MULT
     for term in (*terms, output):
         rng.shuffle(term)
     rng.shuffle(terms)
-    shapes = tuple(tuple(extents[i] for i in term) for term in terms)
-    layouts = tuple(rng.choice(LAYOUTS) for _ in terms) if rng.random() < 0.7 else ("C", "C")
-    subscripts = ",".join(map("".join, terms)) + "->" + "".join(output)
-    return Case(subscripts, shapes, (rng.choice(dtypes),) * 2, layouts)
+    return _case_of(rng, terms, output, extents, dtypes, 0.7)
 
 
 def random_short_loops(rng: Random, dtypes: Sequence[str] = MULTIPLIED) -> Case:
@@ -168,10 +165,7 @@ def random_short_loops(rng: Random, dtypes: Sequence[str] = MULTIPLIED) -> Case:
         term.remove(batch[0])
         term.insert(len(term) - rng.choice((0, 1, 2)), batch[0])
     rng.shuffle(terms)
-    shapes = tuple(tuple(extents[i] for i in term) for term in terms)
-    layouts = tuple(rng.choice(LAYOUTS) for _ in terms) if rng.random() < 0.5 else ("C", "C")
-    subscripts = ",".join(map("".join, terms)) + "->" + "".join(output)
-    return Case(subscripts, shapes, (rng.choice(dtypes),) * 2, layouts)
+    return _case_of(rng, terms, output, extents, dtypes, 0.5)
 
 
 def random_many_loops(rng: Random, dtypes: Sequence[str]) -> Case:
@@ -184,8 +178,21 @@ def random_many_loops(rng: Random, dtypes: Sequence[str]) -> Case:
     used = sorted({i for term in terms for i in term})
     output = rng.sample(used, len(used) - rng.choice((0, 0, 1, 3)))
     extents = {i: 2 + (rng.random() < 0.2) for i in used}
+    return _case_of(rng, terms, output, extents, dtypes, 0.5)
+
+
+def _case_of(
+    rng: Random,
+    terms: Sequence[Sequence[str]],
+    output: Sequence[str],
+    extents: dict[str, int],
+    dtypes: Sequence[str],
+    strange: float,
+) -> Case:
+    """The case of these terms, in one dtype and, so often, in any layouts."""
     shapes = tuple(tuple(extents[i] for i in term) for term in terms)
-    layouts = tuple(rng.choice(LAYOUTS) for _ in terms)
+    any_layout = rng.random() < strange
+    layouts = tuple(rng.choice(LAYOUTS) if any_layout else "C" for _ in terms)
     subscripts = ",".join(map("".join, terms)) + "->" + "".join(output)
     return Case(subscripts, shapes, (rng.choice(dtypes),) * len(terms), layouts)
 

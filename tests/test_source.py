@@ -756,7 +756,7 @@ def test_texts_of_many_loops_mean_what_the_reference_says(monkeypatch):
     types = [name for name in ELEMENTS if name != "float16"]
     monkeypatch.setattr(tiling, "LEAST", 0)
     monkeypatch.setattr(columns_plan, "ROWS", 1)
-    for number in range(80):
+    for number in range(160):
         monkeypatch.setattr(tiling, "last_cache", lambda large=number % 2: large << 40)
         for writer in (tiled_writer, columns_writer):
             monkeypatch.setattr(writer, "BLOCK", rng.choice((2, 256)))
@@ -775,7 +775,7 @@ def test_texts_of_many_loops_mean_what_the_reference_says(monkeypatch):
                 result = carry_out(plan, operands, None, rng)
         np.testing.assert_array_equal(result, expected, drawn.subscripts)
         kinds.update(nest.kind for nest in nests(plan) if nest.loops > 8)
-    assert len(kinds) > 4
+    assert kinds.keys() >= {"product", "strip_sum", "register_sum", "copy", "tiled"}
 
 
 def random_batch(rng):

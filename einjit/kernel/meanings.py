@@ -229,10 +229,8 @@ def transpose(
     to: Memory, at: int, to_stride: int, source: Memory, from_: int, stride: int, lanes: int
 ) -> None:
     """Write a block of lanes × lanes transposed."""
-    block = [[source[from_ + i * stride + j] for j in range(lanes)] for i in range(lanes)]
-    for j in range(lanes):
-        for i in range(lanes):
-            to[at + j * to_stride + i] = block[i][j]
+    to_rows, rows = ([i * step for i in range(lanes)] for step in (to_stride, stride))
+    transpose_rows(to, at, to_rows, source, from_, rows, lanes)
 
 
 def transpose_rows(
@@ -317,16 +315,8 @@ MEANINGS: dict[str, Any] = {
         for function in (
             *(scratch, widen, narrow, place, parts, row_of, take, give, room, set_loop),
             *(load, load_first, product, update, prefetch, store, store_first),
-            *(
-                transpose,
-                transpose_rows,
-                turn,
-                stream,
-                settle,
-                row_sums,
-                column_sums,
-                column_products,
-            ),
+            *(transpose, transpose_rows, turn, stream, settle),
+            *(row_sums, column_sums, column_products),
             *(to_line, fill, multiplied, store_past),
         )
     },

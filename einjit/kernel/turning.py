@@ -1,5 +1,6 @@
 """Blocks of a matrix, transposed in registers on their way from one memory to another."""
 
+from collections.abc import Callable
 from typing import Any
 
 from llvmlite import ir
@@ -39,12 +40,9 @@ def transpose(
 
     def emit(context: Any, builder: Builder, signature: Any, args: Any) -> Value:
         target, at, to_stride, source, from_, stride, _ = args
-        place = builder.gep(source, [from_])
-        rows = _rows_of(builder, tile, place, stride)
-        place = builder.gep(target, [at])
-        for i, row in enumerate(transposed(builder, rows, tile)):
-            where = vector_at(builder, tile, row_at(builder, place, i, to_stride), 0)
-            builder.store(row, where, align=tile.align)
+        read, written = builder.gep(source, [from_]), builder.gep(target, [at])
+        rows = _rows_of(builder, tile, read, stride)
+        _write(builder, tile, rows, lambda j: row_at(builder, written, j, to_stride))
         return context.get_dummy_value()
 
     words = (types.intp, types.intp)
@@ -76,9 +74,7 @@ def transpose_rows(
         read = [
             load_vector(builder, tile, row(source, from_, rows, i), 0) for i in range(tile.lanes)
         ]
-        for j, vector in enumerate(transposed(builder, read, tile)):
-            where = vector_at(builder, tile, row(target, at, to_rows, j), 0)
-            builder.store(vector, where, align=tile.align)
+        _write(builder, tile, read, lambda j: row(target, at, to_rows, j))
         return context.get_dummy_value()
 
     places = types.CPointer(types.int64)
@@ -134,6 +130,12 @@ def turn(
 
     words = (types.intp, types.intp)
     return types.void(to, *words, source, *words, *words, past, lanes), emit
+
+
+def _write(builder: Builder, tile: Tile, rows: list[Value], row: Callable[[int], Value]) -> None:
+    """Write a block's rows transposed, each where it begins."""
+    for j, vector in enumerate(transposed(builder, rows, tile)):
+        builder.store(vector, vector_at(builder, tile, row(j), 0), align=tile.align)
 
 
 def _rows_of(builder: Builder, tile: Tile, place: Value, stride: Value) -> list[Value]:

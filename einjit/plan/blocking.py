@@ -18,7 +18,7 @@ from einjit.plan.spans import Span
 from einjit.target import cores, last_cache
 
 SCATTER_TIME = 2 * COPY_TIME
-"""The same of an element that is copied by itself."""
+"""The same where boxes are scattered."""
 
 READ_TIME = 2
 """What reading an element costs that is not copied, once for each box of B."""
@@ -128,10 +128,10 @@ class _Blocking(Packing):
         if self.swept:
             wide = SWEPT_WIDTH // self.size
         if not self.direct and self.volume(self.k) <= deep:  # C is moved while it is in the cache
-            wide = min(wide, high * (4 if packed.scattered[0] else 2))
-        side = {i: min(self.extents[i], LINE // self.size) for i in self.s}
-        if self.s and self.many:
-            side = {i: min(self.extents[i], NEAR_BATCH) for i in self.s}
+            wide = min(wide, high * (4 if packed.scattered[0] else 2))  # A is scattered less often
+        most = NEAR_BATCH if self.many else LINE // self.size
+        side = {i: min(self.extents[i], most) for i in self.s}
+        if self.many:
             wide, high = (n // math.prod(side.values()) for n in (wide, high))
         elif self.s:  # cubes in place of panels: every iteration side by side has boxes of its own
             # Whole sums leave no boxes of C to wait for: the higher A, the less often B is packed.

@@ -52,10 +52,14 @@ FEW_RESULTS = 1 << 16
 """Results up to which a long sum is cut: tiles of them would not keep the cores busy."""
 
 LONG = 4096
-"""Extent of a contracted loop from which it is cut."""
+"""Terms of one contracted loop from which it is cut."""
 
 LONG_TOGETHER = 2048
-"""Terms of several contracted loops from which one of them is."""
+"""The same of several, one of which is cut."""
+
+LONG_ROWS = 1024
+"""Extent of a loop that both operands have side by side from which it may be the one: pieces of
+rows are to be long."""
 
 SHORTEST_SIDE = 4
 """Extent of M and of N from which register tiles pay."""
@@ -75,7 +79,7 @@ SHORTEST_SUM = 2
 
 FEW_ROWS = 4
 """Extent of the shorter side up to which a nest with vectors along its rows is faster than boxes
-that are packed element by element."""
+that are scattered."""
 
 ROW_VECTORS = 4
 """Vectors of such a row, at least."""
@@ -181,7 +185,7 @@ def _as_packed(name: str, reason: str, task: Task) -> list[Lowered]:
 
 def _loop_to_cut(loops: Loops) -> int | None:
     """The contracted loop that is cut where sums are long and results few: the outermost of those
-    that are not short. Pieces of rows of both operands are long as well."""
+    that are not short."""
     results = math.prod(n for n, s in zip(loops.extents, loops.strides[-1], strict=True) if s)
     if results > FEW_RESULTS:
         return None
@@ -190,7 +194,7 @@ def _loop_to_cut(loops: Loops) -> int | None:
     if terms < (LONG if len(group) == 1 else LONG_TOGETHER):
         return None
     steps = {i: [abs(row[i]) for row in loops.strides[:-1]] for i in group}
-    least = {i: LONG // 4 if max(steps[i]) == 1 else FEWEST_SPANS for i in group}
+    least = {i: LONG_ROWS if max(steps[i]) == 1 else FEWEST_SPANS for i in group}
     cuts = [i for i in group if loops.extents[i] >= least[i]]
     return max(cuts, key=lambda i: min(steps[i]), default=None)
 

@@ -169,7 +169,7 @@ class Packed:
     a_move: tuple[int, ...]
     b_move: tuple[int, ...]
     c_move: tuple[int, ...]
-    scattered: tuple[bool, bool, bool] = (False, False, False)
+    scattered: tuple[bool, bool, bool]
 
     @property
     def kind(self) -> str:
@@ -245,7 +245,7 @@ class Packed:
         a = "packed in " + ("rows along K" if self.rows else "columns along M")
         b = "packed in " + ("micropanels" if self.panels else "rows along N")
         a, b, c = (
-            text + ", element by element" * short
+            text + ", by a table of places" * short
             for text, short in zip(
                 (a, b, "by way of a box in the cache"), self.scattered, strict=True
             )

@@ -45,12 +45,12 @@ LONG_SUM = 128
 LONG_SUM_OF_FAR = 32
 """The same where B comes from memory and would have to be packed."""
 
-
 NEAR_BATCH = 8
 """Iterations of short batch loops that are packed together at most."""
 
 SHORT_BLOCK = 64
-"""Elements of the last two loops of a box up to which it is moved element by element."""
+"""Elements of the last two loops of a box up to which it is scattered: calls that move so few
+take longer than a table."""
 
 
 class Packing:
@@ -58,7 +58,8 @@ class Packing:
 
     `h`, `m`, `n` and `k` are its loops by role, the last of each innermost in a box; `s` is the
     batch loop whose iterations lie side by side, if there is one. `a`, `b` and `c` are the strides
-    of A, B and C, and `units` the loops along which those are 1.
+    of A, B and C, and `units` the loops along which those are 1. `many` says that there are more
+    loops than are nested: each is short, and boxes are scattered.
     """
 
     def __init__(self, loops: Loops, dtype: str, span: Span | None) -> None:
@@ -121,8 +122,8 @@ class Packing:
         )
 
     def _moves(self) -> tuple[tuple[tuple[int, ...], ...], tuple[bool, bool, bool]]:
-        """The loops of the boxes of A, B and C in the order they are moved, and whether the last
-        two are so short that elements are moved one by one."""
+        """The loops of the boxes of A, B and C in the order they are moved, and whether they are
+        scattered: the last two are too short for a call of their own."""
         a, b, c = self.units
         of_a = (*self.m, *self.k) if self.rows else (*self.k, *self.m)
         boxes = (of_a, (*self.k, *self.n), (*self.m, *self.n))
@@ -132,12 +133,8 @@ class Packing:
             move = self._move((*self.s, *box), box[-1], rows, strides)
             short = self.many or self.volume(move[-2:]) <= SHORT_BLOCK
             scattered.append(len(move) > 2 and short)
-            moves.append(self._by_stride((*self.s, *box), strides) if scattered[-1] else move)
+            moves.append(self._last((*self.s, *box), None, strides) if scattered[-1] else move)
         return tuple(moves), (scattered[0], scattered[1], scattered[2])
-
-    def _by_stride(self, loops: Sequence[int], strides: Sequence[int]) -> tuple[int, ...]:
-        """Loops as an operand lies."""
-        return tuple(sorted(loops, key=lambda i: -abs(strides[i])))
 
     def _move(
         self,
@@ -148,7 +145,7 @@ class Packing:
     ) -> tuple[int, ...]:
         """The order in which a box is moved: as the operand lies, the two loops last that one call
         runs: the box's columns, and as its rows the first of some loops, or the nearest one."""
-        others = sorted((i for i in loops if i != column), key=lambda i: -abs(strides[i]))
+        others = self._last(tuple(i for i in loops if i != column), None, strides)
         row = next((i for i in rows if i in others), others[-1])
         return (*(i for i in others if i != row), row, column)
 
@@ -171,13 +168,12 @@ class Packing:
         """Reorder groups of short loops: the innermost ones of boxes are others than the lines of
         the operands hold, so that blocks are transposed between the two."""
         of_a, of_b, of_c = (self._line_of(row) for row in self.loops.strides)
-        self.n = self._away_from({*of_b, *of_c}, self.n, self.b)
+        first = [self.span.loop] if self.span else []
+        self.n = self._away_from([*of_b, *of_c], self.n, self.b)
         if self.rows:
-            self.k = self._away_from(
-                {*of_a, self.span.loop} if self.span else set(of_a), self.k, self.a
-            )
+            self.k = self._away_from([*of_a, *first], self.k, self.a)
         else:
-            self.m = self._away_from(set(of_a), self.m, self.a)
+            self.m = self._away_from(of_a, self.m, self.a)
 
     def _line_of(self, strides: Sequence[int]) -> list[int]:
         """The loops along which a vector's elements lie side by side, as far as they do."""
@@ -191,7 +187,7 @@ class Packing:
         return found
 
     def _away_from(
-        self, lines: set[int], group: tuple[int, ...], strides: Sequence[int]
+        self, lines: Sequence[int], group: tuple[int, ...], strides: Sequence[int]
     ) -> tuple[int, ...]:
         """A group with loops innermost that are in no line: the nearest ones, if they fill one."""
         near = sorted((i for i in group if i not in lines), key=lambda i: abs(strides[i]))

@@ -107,6 +107,5 @@ class _CollectedWriter:
         with w.block(f"if {c}_{y} == row:"):
             w.line(f"rows, length = 1, e_{y} * row")
         with w.block("for step in range(rows):"):
-            w.line(
-                f"stream(made, step * length, {c}, at_{c} + step * {c}_{y}, length, {nest.lanes})"
-            )
+            w.line(f"at = at_{c} + step * {c}_{y}")
+            w.line(f"stream(made, step * length, {c}, at, length, {nest.lanes})")

@@ -24,8 +24,8 @@ CALLED = {
     "columns": ("column_products", "column_sums"),
     "intrinsics": ("minimum", "narrow", "pointer", "restrict", "scratch", "times", "widen"),
     "memory": (
-        *("call4", "call9", "call12", "give", "parts", "place", "room", "row_of", "set_loop"),
-        "take",
+        *("call4", "call9", "call12", "give", "parts", "place"),
+        *("room", "row_of", "set_loop", "take"),
     ),
     "streams": ("fill", "multiplied", "settle", "store_past", "stream", "to_line"),
     "turning": ("transpose", "transpose_rows", "turn"),

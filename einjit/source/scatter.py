@@ -17,8 +17,8 @@ LINES = 2
 """Lines of each side that are read or written one after the other where elements are copied one by
 one."""
 
-MOST_LOOPS = 64
-"""Loops of a box at most."""
+MOST_AXES = 64
+"""Loops of a box at most: numpy's arrays have no more axes."""
 
 
 def write_scatter(scatter: Scatter, w: Writer) -> None:
@@ -31,7 +31,7 @@ def write_scatter(scatter: Scatter, w: Writer) -> None:
         w.line("given = pointer(loops, int64)")
         w.line(f"X = restrict(to, {scatter.compute})")
         w.line(f"Y = restrict(source, {scatter.compute})")
-        w.line(f"loop = scratch({3 * MOST_LOOPS}, int64)", "those that are left")
+        w.line(f"loop = scratch({3 * MOST_AXES}, int64)", "those that are left")
         with w.block("for word in range(3 * count):"):
             w.line("loop[word] = given[word]")
         _rows(scatter, "x", "y", w)
@@ -40,7 +40,7 @@ def write_scatter(scatter: Scatter, w: Writer) -> None:
         with w.block("if not blocks:"):
             _near_first(scatter, w)
         _table(w)
-        w.line(f"done = scratch({MOST_LOOPS}, int64)", "iterations of the other loops")
+        w.line(f"done = scratch({MOST_AXES}, int64)", "iterations of the other loops")
         w.line("times = 1")
         with w.block("for other in range(first, count):"):
             w.line("done[other] = 0")
@@ -68,7 +68,8 @@ def _rows(scatter: Scatter, one: str, other: str, w: Writer) -> None:
     """Take from the loops those along which the elements of a vector lie side by side on one side;
     where these are on the other side: its rows of a block."""
     lanes, stride, step = scatter.lanes, 1 + "xy".index(one), 1 + "xy".index(other)
-    w.line(f"rows_{other} = scratch({lanes}, int64)")
+    comment = f"{other.upper()}'s rows of a block that is {one.upper()}'s columns"
+    w.line(f"rows_{other} = scratch({lanes}, int64)", comment)
     w.line(f"rows_{other}[0] = 0")
     w.line(f"side_{one} = 1")
     w.line("next_ = 0")

@@ -61,5 +61,6 @@ def contract(first, last, operands, sizes):
         if B_b == row:
             rows, length = 1, e_b * row
         for step in range(rows):
-            stream(made, step * length, B, at_B + step * B_b, length, 8)
+            at = at_B + step * B_b
+            stream(made, step * length, B, at, length, 8)
     settle()

@@ -49,5 +49,6 @@ def contract(first, last, operands, sizes):
         if B_a == row:
             rows, length = 1, e_a * row
         for step in range(rows):
-            stream(made, step * length, B, at_B + step * B_a, length, 16)
+            at = at_B + step * B_a
+            stream(made, step * length, B, at, length, 16)
     settle()

@@ -65,5 +65,6 @@ def contract(first, last, operands, sizes):
         if B_c == row:
             rows, length = 1, e_c * row
         for step in range(rows):
-            stream(made, step * length, B, at_B + step * B_c, length, 4)
+            at = at_B + step * B_c
+            stream(made, step * length, B, at, length, 4)
     settle()

@@ -1,7 +1,7 @@
 """abcfg,afgde->abcde
 
-A: float64, packed in columns along M, element by element
-B: float64, packed in rows along N, element by element
+A: float64, packed in columns along M, by a table of places
+B: float64, packed in rows along N, by a table of places
 C: float64, written from registers
 a: batch
 b: free, of A (M)

@@ -1,8 +1,8 @@
 """abcdjklm,jklmefghi->abcdefghi
 
-A: float64, packed in rows along K, element by element
-B: float64, packed in rows along N, element by element
-C: float64, by way of a box in the cache, element by element
+A: float64, packed in rows along K, by a table of places
+B: float64, packed in rows along N, by a table of places
+C: float64, by way of a box in the cache, by a table of places
 a: free, of A (M)
 b: free, of A (M)
 c: free, of A (M)

@@ -20,7 +20,7 @@ def contract(loops, count, to, source):
     loop = scratch(192, int64)  # those that are left
     for word in range(3 * count):
         loop[word] = given[word]
-    rows_y = scratch(4, int64)
+    rows_y = scratch(4, int64)  # Y's rows of a block that is X's columns
     rows_y[0] = 0
     side_x = 1
     next_ = 0
@@ -38,7 +38,7 @@ def contract(loops, count, to, source):
             next_ = 0
         else:
             next_ += 1
-    rows_x = scratch(4, int64)
+    rows_x = scratch(4, int64)  # X's rows of a block that is Y's columns
     rows_x[0] = 0
     side_y = 1
     next_ = 0
