@@ -27,7 +27,7 @@ def junk(array):
 NESTS = {
     **MEANINGS,
     **dict.fromkeys(("pointer", "restrict"), Elements),
-    "scratch": lambda n, kind: junk(np.empty(n, kind)),
+    "scratch": lambda n, kind: junk(MEANINGS["scratch"](n, kind)),
 }
 """For the texts of nests: operands are arrays."""
 

@@ -41,9 +41,18 @@ class Memory:
 # ---------------------------------------------------------------- intrinsics
 
 
+class Scratch(np.ndarray):
+    """What `scratch` gives: an array that vectors read as they read `Memory`."""
+
+    @property
+    def kind(self) -> Any:
+        """The type of its elements."""
+        return self.dtype
+
+
 def scratch(n: int, kind: Any) -> Any:
     """Elements of anything."""
-    return np.empty(n, kind)
+    return np.empty(n, kind).view(Scratch)
 
 
 def widen(half: Any) -> Any:
