@@ -91,6 +91,31 @@ def test_every_extent_around_the_borders_of_boxes(dtype):
                 check(subscripts, x.copy(), y.copy(), expected=expected, order="F")
 
 
+@pytest.mark.parametrize("dtype", ["float64", "complex64", "int64"])
+def test_results_past_the_caches(dtype):
+    """Written from registers or by way of boxes, copied or transposed there, to memory that begins
+    anywhere in a line, its rows whole lines or not."""
+    line = 64 // np.dtype(dtype).itemsize
+    a, b = integers((3, 30, 4), dtype, 1), integers((3, 4, 4 * line), dtype, 2)
+    with packing_all(last_cache=64):
+        seen = set()
+        for m, n in product((5, 30), (line - 1, 2 * line, 4 * line)):
+            one, two = a[:, :m], b[..., :n]
+            for subscripts in ("hij,hjk->hik", "hij,hjk->hki", "hij,gjk->higk", "hij,gjk->ghki"):
+                nest = packed_of(subscripts, one, two, order="C")
+                assert nest.past
+                seen.add((nest.direct, nest.boxed))
+                expected = check(subscripts, one, two, order="C")
+                for first in (0, 1, line):
+                    room = np.zeros(expected.size + first + line, dtype)
+                    out = room[first : first + expected.size].reshape(expected.shape)
+                    assert einjit.einsum(subscripts, one, two, out=out) is out
+                    np.testing.assert_array_equal(out, expected)
+                    out[...] = 0
+                    assert not room.any()
+        assert len(seen) >= 2
+
+
 def test_extents_of_1_vanish():
     with packing_all():
         for shape in product((1, 9), repeat=4):

@@ -154,6 +154,7 @@ GOLDEN = {
     "batched": case("bij,bjk->bik", (70, 3, 3), (70, 3, 3), dtypes="complex64"),
     "batched_turned": case("bij,kbj->bki", (70, 5, 4), (6, 70, 4), dtypes="float32"),
     "batched_boxes": case("ek,jk->ej", (600, 5), (4, 5)),
+    "batched_past": case("bij,bjk->bik", (300, 4, 5), (300, 5, 8)),
     "batched_tiles": case(
         "bijmc,bkijcn->bkmn", (64, 2, 3, 30, 4), (64, 2, 2, 3, 4, 9), dtypes="int32"
     ),
@@ -169,6 +170,8 @@ GOLDEN = {
         (3, 2, 2, 2, 2, 2, 2, 3),
         (2, 2, 3, 2, 2, 2, 2, 3, 2, 2),
     ),
+    "packed_past": case("ij,jk->ik", (70, 20), (20, 75)),
+    "packed_side_by_side_past": case("ijc,jkc->ikc", (12, 16, 30), (16, 14, 30)),
     "packed_spans": case("ji,jk->ik", (5000, 16), (5000, 9)),
     # More operands than a line holds.
     "many_operands": case("ab,bc,cd,de,ef,fa,ad->", *[(2, 3), (3, 2)] * 3, (2, 3)),
@@ -179,7 +182,9 @@ PARTS = {
     "macrokernel": Macrokernel("float64", 4, 3),
     "macrokernel_exact": Macrokernel("uint32", 8, 2),
     "macrokernel_far": Macrokernel("float32", 8, 2, far=True),
+    "macrokernel_past": Macrokernel("int16", 16, 3, past=True),
     "move": Move(8, 4),
+    "move_past": Move(8, 8, past=True),
     "scatter": Scatter(8, 4),
 }
 """What packed contractions share, for a CPU that this one need not be."""
@@ -238,8 +243,9 @@ def random_sources():
     while len(found) < 700:
         add(nests(plan_of(random_product(rng, 30_000))))
     add([packed for packed in deepest() if packed.k < 9][::7])  # of 9 a sum is too long for a line
-    add(Macrokernel(*facts) for facts in product(MULTIPLIED, (2, 4, 16), (2, 6, 12), (False, True)))
-    add(Move(*facts) for facts in product((1, 8, 16), (2, 4, 16)))
+    either = (False, True)
+    add(Macrokernel(*facts) for facts in product(MULTIPLIED, (4, 16), (2, 12), either, either))
+    add(Move(*facts) for facts in product((1, 8, 16), (2, 4, 16), either))
     add(Scatter(*facts) for facts in product((1, 8, 16), (2, 4, 16)))
     while len(found) < 800:
         add(nests(plan_of(random_short_loops(rng))))
@@ -359,29 +365,33 @@ def test_golden_packed_contractions_cover_every_part():
     assert {bool(nest.boxed) for nest in packed} == {True, False}
     assert {nest.spans for nest in packed} == {True, False}
     assert {nest.kept for nest in packed} == {True, False}
+    assert {(nest.past, nest.direct) for nest in packed} == set(product((True, False), repeat=2))
     assert {nest.scattered for nest in packed} >= {(False,) * 3, (True,) * 3}
     assert any(min(nest.m, nest.n, nest.k) > 1 for nest in packed)
     assert max(lowered.tiles for lowered in found if lowered.name == "packed") > 2
 
 
-@pytest.mark.parametrize("name", ["macrokernel", "macrokernel_exact", "macrokernel_far"])
+@pytest.mark.parametrize("name", [name for name in PARTS if name.startswith("macrokernel")])
 def test_golden_macrokernel(name, request):
     """Each height and width of a register tile, A in either order and with its rows in pages of
     their own, C overwritten and added to."""
     kernel = function_of(golden_kernel(name, PARTS[name], request))
     dtype, lanes = PARTS[name].dtype, PARTS[name].lanes
     rng = np.random.default_rng(2)
-    sizes = product(range(1, 9), range(1, 5 * lanes + 2), "CFP", (0, 1), (False, True))
+    adds = (0,) if PARTS[name].past else (0, 1)
+    sizes = product(range(1, 9), range(1, 5 * lanes + 2), "CFP", adds, (False, True))
     for m, n, order, add, panels in sizes:
         depth = rng.integers(1, 9)
         a = np.array(rng.integers(0, 9, (m, depth)), dtype, order=order.replace("P", "C"))
         if order == "P":
             a = in_pages(a)
         b = np.array(rng.integers(0, 9, (depth, n + 3)), dtype)
-        room = np.full((m + 2, n + 5), 101, dtype)
+        line = 64 // np.dtype(dtype).itemsize
+        left, wide = (2, n + 5) if n % 2 else (line, -(-n // line) * line + 2 * line)
+        room = in_lines(np.full((m + 2, wide), 101, dtype))
         expected = room.copy()
-        c = room[1:-1, 2 : 2 + n]
-        expected[1:-1, 2 : 2 + n] = a @ b[:, :n] + (c if add else 0)
+        c = room[1:-1, left : left + n]
+        expected[1:-1, left : left + n] = a @ b[:, :n] + (c if add else 0)
         if not add:
             junk(c)
         strides = [stride // a.itemsize for stride in (*a.strides, b.strides[0], c.strides[0])]
@@ -395,17 +405,29 @@ def test_golden_macrokernel(name, request):
         np.testing.assert_array_equal(room, expected)
 
 
-def test_golden_move(request):
+def in_lines(array):
+    """The same array, as it lies, from where a cache line begins."""
+    room = np.zeros(array.nbytes + 64, np.uint8)
+    first = -room.ctypes.data % 64
+    made = np.ndarray(array.shape, array.dtype, room, first, array.strides)
+    made[...] = array
+    return made
+
+
+@pytest.mark.parametrize("name", ["move", "move_past"])
+def test_golden_move(name, request):
     """To and from any strides, and nothing but what was asked for is written."""
-    kernel = function_of(golden_kernel("move", PARTS["move"], request))
+    kernel = function_of(golden_kernel(name, PARTS[name], request))
     rng = np.random.default_rng(3)
     layouts = ("C", "F", "negative", "stepped", "tangled", "broadcast")
-    sizes = ((1, 1), (1, 9), (9, 1), (4, 4), (3, 5), (5, 3), (8, 12), (9, 14))
+    sizes = ((1, 1), (1, 9), (9, 1), (4, 4), (3, 5), (5, 3), (8, 12), (9, 14), (16, 24), (17, 32))
     for shape, to, source in product(sizes, layouts[:-1], layouts):
         values = np.broadcast_to(rng.standard_normal(shape[1]), shape)
         values = values if source == "broadcast" else values + np.arange(shape[0])[:, None]
         y = lay_out(values, source, rng)
         x = lay_out(np.zeros(shape), to, rng)
+        if to in "CF":
+            x = in_lines(x)
         room = x
         while room.base is not None:
             room = room.base
@@ -531,7 +553,18 @@ WORDS = {
     *("scatter", "loops", "loop", "count", "extent", "done", "times", "other", "together", "whole"),
     *("given", "word", "taken", "far", "nearest", "next_", "rows_x", "rows_y", "side_x", "side_y"),
     *("abs", "step", "in_x", "in_y", "to_x", "to_y", "places", "place"),
-    *("macrokernel", "move", "arena", "m_boxes", "n_boxes", "blocks", "tiles_m", "per_tile"),
+    *(
+        "macrokernel",
+        "move",
+        "move_past",
+        "lines",
+        "arena",
+        "m_boxes",
+        "n_boxes",
+        "blocks",
+        "tiles_m",
+        "per_tile",
+    ),
     *("m_first", "m_last", "m_box", "n_box", "a_box", "b_box", "c_box", "c_first", "to_b"),
     *("to_c", "held", "piece"),
     *("width", "depth", "height", "b_k", "c_m", "a_m", "a_k", "at_a", "at_b", "at_c"),
@@ -560,7 +593,7 @@ def test_no_text_of_the_users_gets_in(random_sources):
 def test_a_letter_is_a_loop(random_sources):
     """The writers' own names are words: a nest of many loops would have their letters too."""
     for source in random_sources.values():
-        if source.nest.kind not in ("macrokernel", "move", "scatter"):
+        if source.nest.kind not in ("macrokernel", "move", "move_past", "scatter"):
             loops = set(map(index_name, range(source.nest.loops)))
             names = {node.id for node in ast.walk(ast.parse(source.text)) if is_set(node)}
             assert {name for name in names if re.fullmatch(r"[a-z]([1-9]\d*)?", name)} <= loops
@@ -801,9 +834,10 @@ def test_packed_texts_mean_what_the_reference_says(monkeypatch):
             "vector_bytes": rng.choice((16, 32, 64)),
             "vector_registers": rng.choice((16, 32)),
             "cores": rng.choice((1, 4)),
+            "last_cache": 1 << (8 if number % 3 else 25),
         }
         drawn = random_product(rng, 2500) if number % 10 else random_batch(rng)
-        if number % 8 == 7:
+        if number % 4 == 3:
             drawn = random_short_loops(rng)
         given = drawn.operands(1)
         expected = reference.einsum(drawn.subscripts, *given)
@@ -823,7 +857,7 @@ def test_packed_texts_mean_what_the_reference_says(monkeypatch):
         assert result.tobytes() == expected.tobytes(), (drawn, facts)
         for nest in nests(plan):
             if nest.kind == "packed":
-                for part in ("direct", "pack_a", "pack_b", "rows", "boxed", "spans"):
+                for part in ("direct", "past", "pack_a", "pack_b", "rows", "boxed", "spans"):
                     kinds[part, bool(getattr(nest, part))] += 1
                 kinds["scattered", any(nest.scattered)] += 1
                 kinds["boxed together", nest.boxed > 1] += 1
@@ -831,7 +865,7 @@ def test_packed_texts_mean_what_the_reference_says(monkeypatch):
             if step.lowered.name == "packed":
                 sizes = dict(zip(step.lowered.nest.sizes(), step.lowered.sizes, strict=True))
                 kinds["held", bool(sizes["held"] and sizes["per_tile"] > 1)] += 1
-    assert len(kinds) == 18
+    assert len(kinds) == 20
     assert min(kinds.values()) >= 4, kinds
 
 

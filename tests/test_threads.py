@@ -83,6 +83,7 @@ EQUATIONS = [
     ("bgfd,caeg->fedcba", operand(9, 12, 11, 9), operand(10, 11, 12, 12)),
     # past the caches
     ("i,j->ij", operand(last_cache() // 512 + 1), operand(64)),
+    ("ij,jk->ik", operand(last_cache() // 1024 + 1, 20), operand(20, 64)),
     # a few rows with many
     ("ij,kj->ik", operand(4, 900), operand(3000, 900)),
     ("btkgd,bskd->bkgts", operand(2, 1, 3, 4, 64, dtype="f4"), operand(2, 3000, 3, 64, dtype="f4")),

@@ -108,6 +108,11 @@ CALLS = {
         f"{'k, 0' if cached else '0, (Y, k, 2, 3, 4)'}, {{lanes}}), X, g, h, i, j)"
         for cached, rows, v in PRODUCTS
     },
+    **{
+        ("past", rows, v): f"update_past(product(Y, a, b, c, Z, d, e, f, {rows}, {v}, 0, 0, 0, "
+        "{lanes}), X, g, h, i)"
+        for rows, v in TILES
+    },
     "prefetch": "prefetch(Y, a)",
 }
 """What is carried out, by a name: X, Y and Z are memory, the small letters words."""
@@ -300,6 +305,23 @@ def test_product_and_update(dtype, tile):
     for number, words in enumerate(layouts(lanes, tile[-1])):
         x, y, z = (small(dtype, size, seed + number) for seed in (1, 20, 40))
         check(tile, dtype, x, y, z, *words)
+
+
+@pytest.mark.parametrize(("dtype", "tile"), list(product(DTYPES, TILES)))
+def test_update_past_the_caches(dtype, tile):
+    """Rows that begin where lines do, or not, whole or cut off."""
+    lanes, (rows, vectors) = Probe(dtype).lanes, tile
+    wide = vectors * lanes
+    y, z = (small(dtype, 60 + 8 * 3 * lanes, seed) for seed in (20, 40))
+    x = small(dtype, (rows + 1) * (wide + 64) + 64, 1)
+    strides = (-(-wide // 64) * 64, wide + 1, 2 * wide)
+    lasts = sorted({1, lanes - 1, lanes, lanes + 1} - {0})
+    for first, stride, last in product((0, 1, 64), strides, lasts):
+        found, expected = (at_a_line(x) for _ in range(2))
+        words = (0, 7, 1, 0, wide, 3, first, stride, last)
+        carry_out(compiled(dtype), ("past", *tile), found, y, z, *words)
+        carry_out(plain(dtype), ("past", *tile), expected, y, z, *words)
+        assert_same(found, expected)
 
 
 @pytest.mark.parametrize("cached", [0, 1])

@@ -91,12 +91,17 @@ def over_rows(
     return made
 
 
-def store_rows(builder: Builder, tile: Tile, args: Any, mask: Value | None) -> None:
-    """Write a tile's rows; the last vector of each under a mask if there is one."""
+def store_rows(
+    builder: Builder, tile: Tile, args: Any, mask: Value | None, past: bool = False
+) -> None:
+    """Write a tile's rows, `past` the caches or not; the last vector of each under a mask if there
+    is one."""
 
     def write(vector: Value, place: Value, v: int) -> Value:
         where, align = vector_at(builder, tile, place, v), tile.align
-        if mask is None or v + 1 < tile.vectors:
+        if past:
+            store_line(builder, tile, vector, where)
+        elif mask is None or v + 1 < tile.vectors:
             builder.store(vector, where, align=align)
         else:
             store_masked(builder, tile, vector, where, mask)
@@ -278,6 +283,14 @@ def elements_to_line(builder: Builder, place: Value, size: int) -> Value:
     odd = builder.urem(behind, ir.Constant(WORD, size))
     never = ir.Constant(WORD, NEVER)
     return builder.select(builder.icmp_signed("==", odd, ir.Constant(WORD, 0)), number, never)
+
+
+def is_in_lines(builder: Builder, tile: Tile, place: Value, stride: Value) -> Value:
+    """Whether each of rows `stride` elements apart begins where a cache line does."""
+    start, size = builder.ptrtoint(place, WORD), ir.Constant(WORD, tile.align * tile.parts)
+    odd = builder.or_(start, builder.mul(stride, size))
+    odd = builder.and_(odd, ir.Constant(WORD, LINE - 1))
+    return builder.icmp_signed("==", odd, ir.Constant(WORD, 0))
 
 
 def store_line(builder: Builder, tile: Tile, vector: Value, where: Value) -> None:

@@ -219,6 +219,11 @@ def update(tile: Any, place: Memory, at: int, stride: int, last: int, accumulate
             place[at + r * stride + i] = value + old if accumulate else value
 
 
+def update_past(tile: Any, place: Memory, at: int, stride: int, last: int) -> None:
+    """Write the rows of a tile."""
+    update(tile, place, at, stride, last, 0)
+
+
 def prefetch(place: Memory, at: int) -> None:
     """Nothing that a program sees."""
 
@@ -323,7 +328,7 @@ MEANINGS: dict[str, Any] = {
         function.__name__: function
         for function in (
             *(scratch, widen, narrow, place, parts, row_of, take, give, room, set_loop),
-            *(load, load_first, product, update, prefetch, store, store_first),
+            *(load, load_first, product, update, update_past, prefetch, store, store_first),
             *(transpose, transpose_rows, turn, stream, settle),
             *(row_sums, column_sums, column_products),
             *(to_line, fill, multiplied, store_past),

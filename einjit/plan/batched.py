@@ -82,12 +82,14 @@ class Batched(Nest):
     into `heights`, given as (tiles, rows of one), columns into `widths`, given as (vectors, lanes):
     what fills no vectors is a narrower tile. Many rows are run through in `boxes`, a loop of its
     own; what is left of them, one by one. The rows that lie so many boxes `below` are asked for.
+    With `past` the result goes past the caches.
     """
 
     heights: Heights = ()
     widths: tuple[tuple[int, int], ...] = ()
     boxes: int | None = None
     below: int = 0
+    past: bool = False
 
     @property
     def kind(self) -> str:
@@ -123,7 +125,7 @@ class Batched(Nest):
             f"{name}[{', '.join(map(index_name, indices))}]: {dtype}"
             for name, indices, dtype in zip(self.operands, self.terms, self.dtypes, strict=True)
         ]
-        lines[-1] += f", summed in {self.compute}"
+        lines[-1] += f", summed in {self.compute}" + ", past the caches" * self.past
         rows, terms, columns = self.tile_loops
         notes = {
             rows: f", in tiles of {' + '.join(f'{n} × {rows}' for n, rows in self.heights)} rows",
@@ -303,6 +305,7 @@ def lower_batched(name: str, reason: str, task: Task) -> Lowered:
         widths=widths,
         boxes=batch - 1 if roles.tall else None,
         below=BOXES_BELOW * _comes_in_rows(loops, strides[0], roles, task),
+        past=_goes_past(loops, task),
     )
 
     def value(operand: int | None, loop: int) -> int:
@@ -323,6 +326,11 @@ def lower_batched(name: str, reason: str, task: Task) -> Lowered:
     moved = sum(bytes_moved(loops, task.itemsizes))
     time = max(loops.iterations / lanes * FMA_TIME, moved * BYTE_TIME)
     return Lowered(name, reason, loops, nest, sizes, tiles, time, roles.place)
+
+
+def _goes_past(loops: Loops, task: Task) -> bool:
+    """Whether the result is so large that it leaves the caches anyway, and written once."""
+    return len(loops.contracted) == 1 and is_far(bytes_moved(loops, task.itemsizes)[-1])
 
 
 def _comes_in_rows(loops: Loops, a: Sequence[int], roles: _Roles, task: Task) -> bool:

@@ -1,6 +1,6 @@
 """The structure of a packed contraction: all that its source depends on, and nothing else."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -22,13 +22,15 @@ class Macrokernel:
     """The loops round the microkernels of one dtype: a block of A times a block of B.
 
     A microkernel holds up to `rows` × 2 vectors of `lanes` elements in registers. Of a
-    `far` B, which comes from memory, what is read next is asked for.
+    `far` B, which comes from memory, what is read next is asked for. With `past` C goes past the
+    caches, and nothing is added to it.
     """
 
     dtype: str
     lanes: int
     rows: int
     far: bool = False
+    past: bool = False
 
     kind = "macrokernel"
     arguments = ("m", "n", "depth", "a", "a_m", "a_k", "b", "b_j", "b_k", "c", "c_m", "accumulate")
@@ -47,12 +49,14 @@ class Macrokernel:
         return (self.dtype,) * 3
 
     def __str__(self) -> str:
-        return f"macrokernel {self.rows}×{self.wide}" + " of a far B" * self.far
+        kind = f"macrokernel {self.rows}×{self.wide}"
+        return kind + " of a far B" * self.far + " past the caches" * self.past
 
     def describe(self) -> list[str]:
         """What it computes, a line each."""
         return [
-            f"C[i, j] = Σ A[i, k] B[k, j] in {self.dtype}, added to C with `accumulate`",
+            f"C[i, j] = Σ A[i, k] B[k, j] in {self.dtype}"
+            + (", whole lines past the caches" if self.past else ", added to C with `accumulate`"),
             f"microkernels of {self.rows} rows × 2 vectors of {self.lanes} lanes, or fewer",
             *["what is read next of B is asked for"] * self.far,
             "j has unit stride in C, and in B within each micropanel: where that begins, B lies at",
@@ -62,12 +66,13 @@ class Macrokernel:
 
 @dataclass(frozen=True, slots=True)
 class Move:
-    """Copying between two layouts of a matrix of `size`-byte elements, `lanes` of them a vector."""
+    """Copying between two layouts of a matrix of `size`-byte elements, `lanes` of them a vector;
+    whole lines `past` the caches or not."""
 
     size: int
     lanes: int
+    past: bool = False
 
-    kind = "move"
     arguments = (
         *("rows", "columns", "to", "to_row", "to_column", "to_panel"),
         *("source", "row", "column"),
@@ -82,8 +87,13 @@ class Move:
     def dtypes(self) -> tuple[str, ...]:
         return (self.compute,) * 2
 
+    @property
+    def kind(self) -> str:
+        """What generated source calls it."""
+        return "move" + "_past" * self.past
+
     def __str__(self) -> str:
-        return "move"
+        return "move" + " past the caches" * self.past
 
     def describe(self) -> list[str]:
         """What it does, a line each."""
@@ -142,9 +152,10 @@ class Packed:
     packed before the many. With `guarded` B is read where it lies but for its last row, behind
     which vectors would be read that are not there. With `panels` each micropanel of B lies by
     itself in its box, else rows lie side by side. With `direct` the microkernels write C itself,
-    else a box that is moved to C. The boxes hold several iterations of the last `boxed` batch
-    loops: of the one along which C has unit stride, or of short ones. With `spans` the first loop
-    of K is cut into fixed pieces that run in parallel, each with a result of its own.
+    else a box that is moved to C; with `past` that goes past the caches. The boxes hold several
+    iterations of the last `boxed` batch loops: of the one along which C has unit stride, or of
+    short ones. With `spans` the first loop of K is cut into fixed pieces that run in parallel, each
+    with a result of its own.
 
     `a_move`, `b_move` and `c_move` are the loops of a box in the order it is moved; one call of
     `move` runs the last two, row and column, or where these are short and the box is `scattered`
@@ -164,6 +175,7 @@ class Packed:
     guarded: bool
     panels: bool
     direct: bool
+    past: bool
     boxed: int
     spans: bool
     a_move: tuple[int, ...]
@@ -180,7 +192,13 @@ class Packed:
     def needs(self) -> tuple[Part, ...]:
         """What is compiled once for all contractions of these elements."""
         scatter = (Scatter(self.move.size, self.move.lanes),) if any(self.scattered) else ()
-        return (self.macrokernel, self.move, *scatter)
+        past = (replace(self.move, past=True),) if self.moves_past else ()
+        return (self.macrokernel, self.move, *scatter, *past)
+
+    @property
+    def moves_past(self) -> bool:
+        """Whether boxes of C are moved past the caches."""
+        return self.past and not (self.direct or self.scattered[2])
 
     @property
     def moves(self) -> tuple[tuple[int, ...], ...]:
@@ -254,7 +272,9 @@ class Packed:
             f"A: {self.compute}, {a if self.pack_a else 'read where it lies'}"
             + ", once for all boxes of N" * self.kept,
             f"B: {self.compute}, {b if self.pack_b else 'read where it lies'}",
-            f"C: {self.compute}, " + ("written from registers" if self.direct else c),
+            f"C: {self.compute}, "
+            + ("written from registers" if self.direct else c)
+            + ", past the caches" * self.past,
         ]
         roles = ("batch", "free, of A (M)", "free, of B (N)", "contracted (K)")
         groups = (self.group_h, self.group_m, self.group_n, self.group_k)

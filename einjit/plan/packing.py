@@ -91,6 +91,11 @@ class Packing:
         if self.swept:
             self.kernel = replace(self.kernel, far=True)
         self.kept = self._is_kept()
+        self.pack_b = not (self.swept or (self._keeps_b(LONG_SUM) and self._leaves_b()))
+        self.guarded = not (self.pack_b or self._is_whole())
+        self.past = self._is_past()
+        if self.past and self.direct:
+            self.kernel = replace(self.kernel, past=True)
 
     def packed(self) -> Packed:
         """The structure."""
@@ -98,7 +103,6 @@ class Packing:
         moves = [tuple(name[i] for i in move) for move in self.moves]
         single = len(self.k) == 1 and not self.s
         keeps_a = single and (self.direct or len(self.m) == 1)
-        pack_b = not (self.swept or (self._keeps_b(LONG_SUM) and self._leaves_b()))
         return Packed(
             batch=len(self.h),
             m=len(self.m),
@@ -108,11 +112,12 @@ class Packing:
             move=move(self.dtype),
             rows=self.rows,
             pack_a=not (keeps_a and self._leaves_a()),
-            pack_b=pack_b,
+            pack_b=self.pack_b,
             kept=self.kept,
-            guarded=not (pack_b or self._is_whole()),
+            guarded=self.guarded,
             panels=self.has_panels(),
             direct=self.direct,
+            past=self.past,
             boxed=len(self.s),
             spans=self.span is not None,
             a_move=moves[0],
@@ -238,6 +243,16 @@ class Packing:
         extent = self.extents[last]
         idle = -extent % self.kernel.lanes / extent
         return len(self.n) == 1 or idle * self.volume(self.k) <= COPY_TIME
+
+    def _is_past(self) -> bool:
+        """Whether C is so large that it leaves the caches anyway: written past them it is not read
+        before. Each element is written once, and by vectors. Measured: 0.7 to 0.96 of the time."""
+        once = self.volume(self.k) <= self.depth() and not self.guarded
+        return (
+            (once if self.direct else not self.scattered[2])
+            and not self.span
+            and is_far(self.volume((*self.h, *self.m, *self.n)) * self.size)
+        )
 
     def _leaves_a(self) -> bool:
         """Whether reading A where it lies costs less than packing it: its rows are read along K,

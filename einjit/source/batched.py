@@ -35,6 +35,8 @@ class _BatchedWriter(NestWriter):
                 else:
                     self._open_loops(stack, list(range(nest.tile, nest.boxes + 1)), "free")
                     self._box()
+            if nest.past:
+                w.line("settle()")
         w.drop_unused()
 
     def _box(self) -> None:
@@ -125,4 +127,7 @@ class _BatchedWriter(NestWriter):
         size = f"{shape[0]}, {shape[1]}, 0, 0, {asked}, {shape[2]}"
         self.w.line(f"tile = product({factors}, {vectors}, n_{terms}, {size})")
         place = f"{c}, at_{c} + {rows} * {c}_{rows}{right}, {c}_{rows}"
-        self.w.line(f"update(tile, {place}, {shape[2]}, {before})")
+        if self.nest.past:
+            self.w.line(f"update_past(tile, {place}, {shape[2]})")
+        else:
+            self.w.line(f"update(tile, {place}, {shape[2]}, {before})")

@@ -104,7 +104,10 @@ def _microkernels(kernel: Macrokernel, vectors: int, w: Writer) -> None:
             shape = f"depth, {rows}, {vectors}, 1, {ahead}, asked, {kernel.lanes}"
             w.line(f"tile = product(strip, at, s_m, a_k, B, j * b_j, b_k, {shape})")
             last = "n - j" if vectors == 1 else f"n - j - {kernel.lanes}"
-            w.line(f"update(tile, C, i * c_m + j, c_m, {last}, accumulate)")
+            if kernel.past:
+                w.line(f"update_past(tile, C, i * c_m + j, c_m, {last})")
+            else:
+                w.line(f"update(tile, C, i * c_m + j, c_m, {last}, accumulate)")
 
 
 def write_move(move: Move, w: Writer) -> None:
@@ -117,22 +120,12 @@ def write_move(move: Move, w: Writer) -> None:
         with w.block("if to_row == 1 and (row == 1 or column == 1):", "X along its columns"):
             for one, two in (("rows", "columns"), ("to_row", "to_column"), ("row", "column")):
                 w.line(f"{one}, {two} = {two}, {one}")
-        with w.block("if to_column == 1 and column == 1:"), w.block("for r in range(rows):"):
-            w.line("at = r * to_row")
-            w.line("c = 0")
-            with w.block(f"while c + {wide} <= columns:"):
-                w.line(f"prefetch(Y, (r + {ROWS_AHEAD}) * row + c)")
-                w.line(f"prefetch(Y, (r + {ROWS_AHEAD}) * row + c + {lanes})")
-                w.line(f"store(load(Y, r * row + c, 2, {lanes}), X, at)")
-                w.line(f"at += {wide} * to_panel")
-                w.line(f"c += {wide}")
-            with w.block(f"if c + {lanes} <= columns:"):
-                w.line(f"store(load(Y, r * row + c, 1, {lanes}), X, at)")
-                w.line(f"at += {lanes}")
-                w.line(f"c += {lanes}")
-            with w.block("if c < columns:"):
-                w.line(f"last = load_first(Y, r * row + c, 1, columns - c, {lanes})")
-                w.line("store_first(last, X, at, columns - c)")
+        copying = w.block("if to_column == 1 and column == 1:")
+        with copying, w.block("for r in range(rows):"):
+            if move.past:
+                w.line(f"stream(Y, r * row, X, r * to_row, columns, {lanes})")
+            else:
+                _copy_row(lanes, w)
         with w.block("else:"):
             w.line(f"most = columns if to_panel == 1 else {wide}")
             w.line("start = 0")
@@ -141,20 +134,50 @@ def write_move(move: Move, w: Writer) -> None:
                 w.line("at = start * to_panel")
                 w.line("from_ = start * column")
                 with w.block("if to_column == 1 and row == 1:"):
-                    _turn(lanes, w)
+                    _turn(move, w)
                 with w.block("else:"), _over(w, "rows", "width"):
                     w.line(ELEMENT)
                 w.line("start += width")
 
 
-def _turn(lanes: int, w: Writer) -> None:
+def _copy_row(lanes: int, w: Writer) -> None:
+    """Whole vectors of a row, and what is left of it."""
+    wide = 2 * lanes
+    w.line("at = r * to_row")
+    w.line("c = 0")
+    with w.block(f"while c + {wide} <= columns:"):
+        w.line(f"prefetch(Y, (r + {ROWS_AHEAD}) * row + c)")
+        w.line(f"prefetch(Y, (r + {ROWS_AHEAD}) * row + c + {lanes})")
+        w.line(f"store(load(Y, r * row + c, 2, {lanes}), X, at)")
+        w.line(f"at += {wide} * to_panel")
+        w.line(f"c += {wide}")
+    with w.block(f"if c + {lanes} <= columns:"):
+        w.line(f"store(load(Y, r * row + c, 1, {lanes}), X, at)")
+        w.line(f"at += {lanes}")
+        w.line(f"c += {lanes}")
+    with w.block("if c < columns:"):
+        w.line(f"last = load_first(Y, r * row + c, 1, columns - c, {lanes})")
+        w.line("store_first(last, X, at, columns - c)")
+
+
+def _turn(move: Move, w: Writer) -> None:
     """Blocks transposed in registers, and what is left of rows and columns."""
+    lanes = move.lanes
     w.line(f"whole_rows = rows - rows % {lanes}")
     w.line(f"whole_columns = width - width % {lanes}")
+    past = move.past and lanes * move.size == LINE
+    if past:
+        w.line(f"lines = to_row % {lanes} == 0 and to_line(X, at) == 0")
     columns = w.block(f"for c in range(0, whole_columns, {lanes}):")
     with columns, w.block(f"for r in range(0, whole_rows, {lanes}):"):
         to, source = "at + r * to_row + c, to_row", "from_ + c * column + r, column"
-        w.line(f"transpose(X, {to}, Y, {source}, {lanes})")
+        if past:
+            with w.block("if lines:"):
+                w.line(f"turn(X, {to}, Y, {source}, {lanes}, {lanes}, 1, {lanes})")
+            with w.block("else:"):
+                w.line(f"transpose(X, {to}, Y, {source}, {lanes})")
+        else:
+            w.line(f"transpose(X, {to}, Y, {source}, {lanes})")
     with _over(w, "whole_rows", "whole_columns, width"):
         w.line(ELEMENT)
     with _over(w, "whole_rows, rows", "width"):

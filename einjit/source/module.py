@@ -38,6 +38,7 @@ CALLED = {
         "store",
         "store_first",
         "update",
+        "update_past",
     ),
 }
 """What generated source may call, by its room in `einjit.kernel`."""

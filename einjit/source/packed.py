@@ -58,6 +58,8 @@ class _PackedWriter:
                     else:
                         self._boxes_of_m(stack)
                     self._macrokernel()
+            if p.past:
+                w.line("settle()")
             w.line("give(arena)")
         w.drop_unused()
 
@@ -226,7 +228,8 @@ class _PackedWriter:
                 offset = [f"{index_name(i)}, {stride(i)}" for i in others]
                 arguments += [self._bytes(name, address, offset), *map(stride, pair)]
                 arguments += [panel] * (name == "to")
-            self.w.call("call9", "move", arguments)
+            past = number == 2 and self.p.moves_past
+            self.w.call("call9", "move_past" if past else "move", arguments)
 
     def _in_a(self, i: int) -> str:
         if i in self.p.group_s:

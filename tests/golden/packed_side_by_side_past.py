@@ -1,0 +1,154 @@
+"""abd,adc->abc
+
+A: float64, packed in rows along K
+B: float64, packed in rows along N
+C: float64, by way of a box in the cache, past the caches
+a: batch
+b: free, of A (M)
+c: free, of B (N)
+d: contracted (K)
+a: side by side in the boxes
+"""
+
+from einjit.kernel.intrinsics import minimum
+from einjit.kernel.memory import call9, call12, give, parts, place, row_of, take
+from einjit.kernel.streams import settle
+
+CODEGEN = 1
+
+
+def contract(first, last, operands, sizes):
+    A = operands[0]
+    B = operands[1]
+    C = operands[2]
+    macrokernel = sizes[0]
+    move = sizes[1]
+    move_past = sizes[2]
+    arena = take(sizes[3])
+    # extents n_a and those of boxes, strides A_a in elements
+    n_a = sizes[4]
+    n_b = sizes[5]
+    n_c = sizes[6]
+    n_d = sizes[7]
+    box_a = sizes[8]
+    box_b = sizes[9]
+    box_c = sizes[10]
+    box_d = sizes[11]
+    per_tile = sizes[12]
+    to_b = sizes[13]
+    to_c = sizes[14]
+    held = sizes[15]
+    A_a = sizes[16]
+    A_b = sizes[17]
+    A_d = sizes[18]
+    B_a = sizes[19]
+    B_d = sizes[20]
+    B_c = sizes[21]
+    C_a = sizes[22]
+    C_b = sizes[23]
+    C_c = sizes[24]
+    boxes_b = parts(n_b, box_b)
+    boxes_c = parts(n_c, box_c)
+    boxes_d = parts(n_d, box_d)
+    m_boxes = boxes_b  # boxes of M
+    tiles_m = parts(m_boxes, per_tile)
+    a_box = arena
+    b_box = a_box + to_b
+    c_first = a_box + to_c
+    most = box_a * box_b  # rows of a box
+    for tile in range(first, last):  # parallel
+        m_first = tile % tiles_m * per_tile
+        m_last = minimum(m_boxes, m_first + per_tile)
+        rest = tile // tiles_m
+        c0 = rest % boxes_c * box_c
+        rest = rest // boxes_c
+        a0 = rest * box_a
+        e_a = minimum(box_a, n_a - a0)
+        flat_a = 1
+        e_c = minimum(box_c, n_c - c0)
+        flat_c = 1
+        width = flat_c * e_c
+        b_k = row_of(width, 8)
+        c_m = row_of(width, 8)
+        blocks = boxes_d  # of K
+        for block in range(blocks):  # PC: blocks of K
+            d0 = block * box_d
+            e_d = minimum(box_d, n_d - d0)
+            flat_d = 1
+            depth = flat_d * e_d
+            at_b = place(B, 8, (a0, B_a, d0, B_d, c0, B_c))
+            for d in range(e_d):
+                call9(
+                    move,
+                    (
+                        e_a,
+                        e_c,
+                        place(b_box, 8, (d, flat_d * b_k)),
+                        flat_a * depth * b_k,
+                        flat_c,
+                        1,
+                        place(at_b, 8, (d, B_d)),
+                        B_a,
+                        B_c,
+                    ),
+                )
+            for m_box in range(m_first, m_last):  # IC: boxes of M
+                b0 = m_box * box_b
+                e_b = minimum(box_b, n_b - b0)
+                flat_b = 1
+                height = flat_b * e_b
+                a_m = row_of(depth, 8)
+                at_a = place(A, 8, (a0, A_a, b0, A_b, d0, A_d))
+                for b in range(e_b):
+                    call9(
+                        move,
+                        (
+                            e_a,
+                            e_d,
+                            place(a_box, 8, (b, flat_b * a_m)),
+                            flat_a * height * a_m,
+                            flat_d,
+                            1,
+                            place(at_a, 8, (b, A_b)),
+                            A_a,
+                            A_d,
+                        ),
+                    )
+                c_box = place(c_first, 8, ((m_box - m_first) * held, most * c_m))
+                for a in range(e_a):
+                    call12(
+                        macrokernel,
+                        (
+                            height,
+                            width,
+                            depth,
+                            place(a_box, 8, (a, flat_a * height * a_m)),
+                            a_m,
+                            1,
+                            place(b_box, 8, (a, flat_a * depth * b_k)),
+                            1,
+                            b_k,
+                            place(c_box, 8, (a, flat_a * height * c_m)),
+                            c_m,
+                            block,
+                        ),
+                    )
+                if block + 1 == blocks:
+                    at_c = place(C, 8, (a0, C_a, b0, C_b, c0, C_c))
+                    for b in range(e_b):
+                        call9(
+                            move_past,
+                            (
+                                e_a,
+                                e_c,
+                                place(at_c, 8, (b, C_b)),
+                                C_a,
+                                C_c,
+                                1,
+                                place(c_box, 8, (b, flat_b * c_m)),
+                                flat_a * height * c_m,
+                                flat_c,
+                            ),
+                        )
+    settle()
+    give(arena)
