@@ -13,7 +13,7 @@ LINE = 64
 MOST_TERMS = 256
 """Terms that are added one after the other at most: what bounds the error of any sum."""
 
-SCRATCH = 4 << 20
+SCRATCH = 8 << 20
 """Bytes of scratch memory that the boxes of a thread have."""
 
 
