@@ -88,6 +88,25 @@ def test_any_number_of_loops_and_any_layout(subscripts, shapes, dtype):
         np.testing.assert_array_equal(out, expected)
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64", "complex64", "int8"])
+def test_results_past_the_caches(dtype):
+    """Rows that are whole lines, or a few elements, in memory that begins anywhere in a line."""
+    line = 64 // np.dtype(dtype).itemsize
+    past = set()
+    with blocked_for(last_cache=64):
+        for rows, columns in product((1, 5), (3, line // 2, line, 3 * line)):
+            one, two = whole((70, rows, 4), dtype, 1), whole((70, 4, columns), dtype, 2)
+            expected = np.einsum("bij,bjk->bik", one, two)
+            if batched("bij,bjk->bik", one, two):
+                past.add(plan_of("bij,bjk->bik", one, two).steps[-1].lowered.nest.past)
+            np.testing.assert_array_equal(einjit.einsum("bij,bjk->bik", one, two), expected)
+            for first in (0, 1):
+                out = np.zeros(expected.size + first, dtype)[first:].reshape(expected.shape)
+                einjit.einsum("bij,bjk->bik", one, two, out=out)
+                np.testing.assert_array_equal(out, expected)
+    assert past == {True, False}
+
+
 @pytest.mark.parametrize("dtype", REAL)
 def test_the_identity_and_the_bound(dtype):
     for m, n in ((5, 7), (9, 16), (13, 3)):

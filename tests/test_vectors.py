@@ -113,6 +113,7 @@ CALLS = {
         "{lanes}), X, g, h, i)"
         for rows, v in TILES
     },
+    "past_few": "update_past(product(Y, a, b, c, Z, d, e, f, 2, 1, 0, 0, 0, 3), X, g, h, i)",
     "prefetch": "prefetch(Y, a)",
 }
 """What is carried out, by a name: X, Y and Z are memory, the small letters words."""
@@ -322,6 +323,7 @@ def test_update_past_the_caches(dtype, tile):
         carry_out(compiled(dtype), ("past", *tile), found, y, z, *words)
         carry_out(plain(dtype), ("past", *tile), expected, y, z, *words)
         assert_same(found, expected)
+    check("past_few", dtype, x, y, z, 0, 7, 1, 0, 3, 3, 0, 64, 3)
 
 
 @pytest.mark.parametrize("cached", [0, 1])

@@ -272,15 +272,17 @@ def update_past(typingctx: Any, tile: Any, place: Any, at: Any, stride: Any, las
     `settle` ends it."""
 
     def emit(context: Any, builder: Builder, signature: Any, args: Any) -> Value:
+        mask = mask_of(builder, tile, args[4])
+        if tile.vectors * tile.lanes % line_of(tile):
+            store_rows(builder, tile, args, mask)
+            return context.get_dummy_value()
         whole = builder.icmp_signed(">=", args[4], ir.Constant(WORD, tile.lanes))
         lines = is_in_lines(builder, tile, builder.gep(args[1], [args[2]]), args[3])
-        if tile.vectors * tile.lanes % line_of(tile):
-            lines = ir.Constant(lines.type, 0)
         with builder.if_else(builder.and_(whole, lines)) as (then, otherwise):
             with then:
                 store_rows(builder, tile, args, None, past=True)
             with otherwise:
-                store_rows(builder, tile, args, mask_of(builder, tile, args[4]))
+                store_rows(builder, tile, args, mask)
         return context.get_dummy_value()
 
     return types.void(tile, place, *(types.intp,) * 3), emit

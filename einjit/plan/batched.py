@@ -9,7 +9,7 @@ import numpy as np
 from einjit.names import index_name
 from einjit.plan.dots import SUMMED
 from einjit.plan.groups import Groups, with_a_row
-from einjit.plan.indices import Loops, bytes_moved, simplify
+from einjit.plan.indices import LINE, Loops, bytes_moved, simplify
 from einjit.plan.nest import BLOCK, Nest
 from einjit.plan.nesting import UNROLLED, outermost
 from einjit.plan.task import BYTE_TIME, FMA_TIME, Lowered, Task
@@ -329,8 +329,11 @@ def lower_batched(name: str, reason: str, task: Task) -> Lowered:
 
 
 def _goes_past(loops: Loops, task: Task) -> bool:
-    """Whether the result is so large that it leaves the caches anyway, and written once."""
-    return len(loops.contracted) == 1 and is_far(bytes_moved(loops, task.itemsizes)[-1])
+    """Whether the result is so large that it leaves the caches anyway, and is written once, in rows
+    of whole lines."""
+    lines = loops.extents[-1] * task.itemsizes[-1] % LINE == 0
+    once = len(loops.contracted) == 1
+    return lines and once and is_far(bytes_moved(loops, task.itemsizes)[-1])
 
 
 def _comes_in_rows(loops: Loops, a: Sequence[int], roles: _Roles, task: Task) -> bool:
