@@ -22,7 +22,7 @@ class Macrokernel:
     """The loops round the microkernels of one dtype: a block of A times a block of B.
 
     A microkernel holds up to `rows` × 2 vectors of `lanes` elements in registers. Of a
-    `far` B, which comes from memory, what is read next is asked for. With `past` C goes past the
+    `far` B, from beyond the L2 cache, what is read next is asked for. With `past` C goes past the
     caches, and nothing is added to it.
     """
 

@@ -88,14 +88,12 @@ class Packing:
         self.paged = self.rows and self.a[self.m[-1]] * self.size % PAGE == 0
         self.moves, self.scattered = self._moves()
         self.swept = self._is_swept()
-        if self.swept:
-            self.kernel = replace(self.kernel, far=True)
         self.kept = self._is_kept()
         self.pack_b = not (self.swept or (self._keeps_b(LONG_SUM) and self._leaves_b()))
         self.guarded = not (self.pack_b or self._is_whole())
         self.past = self._is_past()
-        if self.past and self.direct:
-            self.kernel = replace(self.kernel, past=True)
+        asked = self.swept or self._is_asked_for()
+        self.kernel = replace(self.kernel, far=asked, past=self.past and self.direct)
 
     def packed(self) -> Packed:
         """The structure."""
@@ -310,6 +308,12 @@ class Packing:
         batch = self.volume([i for i in self.h if self.b[i]])
         far = is_far(batch * self._bytes_of_b())
         return far and self.volume(self.m) <= most and self._keeps_b(LONG_SUM_OF_FAR)
+
+    def _is_asked_for(self) -> bool:
+        """Whether a few rows of A read B where it lies beyond the L2 cache. Measured: 0.8 to 1 of
+        the time if what is read next is asked for."""
+        few = self.volume(self.m) <= FEW_ROWS
+        return few and not self.pack_b and self._bytes_of_b() > 2 * caches()[1]
 
     def _are_whole_pages(self) -> bool:
         """Whether rows of B are whole pages apart."""
