@@ -286,7 +286,7 @@ class Packing:
         bytes_ = self._bytes_of_b()
         row = abs(self.b[self.k[-1]]) * self.size
         m, l2 = self.volume(self.m), caches()[1]
-        near = row % LINE == 0 and row <= (PAGE // 2 if bytes_ <= 2 * l2 else PAGE // 4)
+        near = row % LINE == 0 and row <= PAGE // (2 if self._batch_of_b() <= 2 * l2 else 4)
         once = m <= self.kernel.rows or (m <= FEW_ROWS and row < 2 * PAGE)
         return near or bytes_ <= l2 // 4 or (once and not is_far(bytes_))
 
@@ -305,8 +305,7 @@ class Packing:
         time, and it is read in long rows. Where those are whole pages apart, they drive each other
         out before a second strip of A uses them."""
         most = self.kernel.rows if self._are_whole_pages() else FEW_OF_FAR
-        batch = self.volume([i for i in self.h if self.b[i]])
-        far = is_far(batch * self._bytes_of_b())
+        far = is_far(self._batch_of_b())
         return far and self.volume(self.m) <= most and self._keeps_b(LONG_SUM_OF_FAR)
 
     def _is_asked_for(self) -> bool:
@@ -321,6 +320,10 @@ class Packing:
 
     def _bytes_of_b(self) -> int:
         return self.volume(self.k) * self.volume(self.n) * self.size
+
+    def _batch_of_b(self) -> int:
+        """Bytes of all matrices of B."""
+        return self.volume([i for i in self.h if self.b[i]]) * self._bytes_of_b()
 
     # ------------------------------------------------------------ what boxes are measured by
 
