@@ -97,23 +97,28 @@ def test_results_past_the_caches(dtype):
     anywhere in a line, its rows whole lines or not."""
     line = 64 // np.dtype(dtype).itemsize
     a, b = integers((3, 30, 4), dtype, 1), integers((3, 4, 4 * line), dtype, 2)
+    forms = ("hij,hjk->hik", "hij,hjk->hki", "hij,gjk->higk")
+    calls = [
+        (form, a[:, :m], b[..., :n])
+        for form, m, n in product(forms, (5, 30), (line - 1, 2 * line, 4 * line))
+    ]
+    for n in (line, line + 3):
+        side = integers((6, 9, n), dtype, 3), integers((9, 8, n), dtype, 4)
+        calls.append(("ijc,jkc->ikc", *side))
     with packing_all(last_cache=64):
         seen = set()
-        for m, n in product((5, 30), (line - 1, 2 * line, 4 * line)):
-            one, two = a[:, :m], b[..., :n]
-            for subscripts in ("hij,hjk->hik", "hij,hjk->hki", "hij,gjk->higk", "hij,gjk->ghki"):
-                nest = packed_of(subscripts, one, two, order="C")
-                assert nest.past
-                seen.add((nest.direct, nest.boxed))
-                expected = check(subscripts, one, two, order="C")
-                for first in (0, 1, line):
-                    room = np.zeros(expected.size + first + line, dtype)
-                    out = room[first : first + expected.size].reshape(expected.shape)
-                    assert einjit.einsum(subscripts, one, two, out=out) is out
-                    np.testing.assert_array_equal(out, expected)
-                    out[...] = 0
-                    assert not room.any()
-        assert len(seen) >= 2
+        for call in calls:
+            nest = packed_of(*call, order="C")
+            seen.add((nest.direct, nest.past))
+            expected = check(*call, order="C")
+            for first in (0, 1, line):
+                room = np.zeros(expected.size + first + line, dtype)
+                out = room[first : first + expected.size].reshape(expected.shape)
+                assert einjit.einsum(*call, out=out) is out
+                np.testing.assert_array_equal(out, expected)
+                out[...] = 0
+                assert not room.any()
+        assert seen >= {(True, True), (True, False), (False, True)}
 
 
 def test_extents_of_1_vanish():

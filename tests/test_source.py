@@ -170,7 +170,7 @@ GOLDEN = {
         (3, 2, 2, 2, 2, 2, 2, 3),
         (2, 2, 3, 2, 2, 2, 2, 3, 2, 2),
     ),
-    "packed_past": case("ij,jk->ik", (70, 20), (20, 75)),
+    "packed_past": case("ij,jk->ik", (70, 20), (20, 72)),
     "packed_side_by_side_past": case("ijc,jkc->ikc", (12, 16, 30), (16, 14, 30)),
     "packed_spans": case("ji,jk->ik", (5000, 16), (5000, 9)),
     # More operands than a line holds.

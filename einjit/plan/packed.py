@@ -198,7 +198,7 @@ class Packed:
     @property
     def moves_past(self) -> bool:
         """Whether boxes of C are moved past the caches."""
-        return self.past and not (self.direct or self.scattered[2])
+        return self.past and not self.direct
 
     @property
     def moves(self) -> tuple[tuple[int, ...], ...]:

@@ -244,13 +244,15 @@ class Packing:
 
     def _is_past(self) -> bool:
         """Whether C is so large that it leaves the caches anyway: written past them it is not read
-        before. Each element is written once, and by vectors. Measured: 0.7 to 0.96 of the time."""
-        once = self.volume(self.k) <= self.depth() and not self.guarded
-        return (
-            (once if self.direct else not self.scattered[2])
-            and not self.span
-            and is_far(self.volume((*self.h, *self.m, *self.n)) * self.size)
-        )
+        before. Each element is written once, and in whole lines. Measured: 0.6 to 0.98 of the
+        time."""
+        if self.direct:
+            lines = self.c[self.m[-1]] * self.size % LINE == 0
+            fit = lines and self.volume(self.k) <= self.depth() and not self.guarded
+        else:
+            fit = not self.scattered[2]
+        far = is_far(self.volume((*self.h, *self.m, *self.n)) * self.size)
+        return fit and far and not self.span
 
     def _leaves_a(self) -> bool:
         """Whether reading A where it lies costs less than packing it: its rows are read along K,
