@@ -44,7 +44,7 @@ from einjit.kernel.call import allocate, ready
 from einjit.kernel.meanings import MEANINGS
 from einjit.names import index_name, operand_name
 from einjit.plan import columns as columns_plan
-from einjit.plan import dots, lowering, nesting, spans, tiling
+from einjit.plan import dots, lowering, nesting, packing, spans, tiling
 from einjit.plan import nest as nest_plan
 from einjit.plan import path as paths
 from einjit.plan import plan as planning
@@ -184,6 +184,7 @@ PARTS = {
     "macrokernel_far": Macrokernel("float32", 8, 2, far=True),
     "macrokernel_past": Macrokernel("int16", 16, 3, past=True),
     "move": Move(8, 4),
+    "move_far": Move(8, 4, far=True),
     "move_past": Move(8, 8, past=True),
     "scatter": Scatter(8, 4),
 }
@@ -245,7 +246,7 @@ def random_sources():
     add([packed for packed in deepest() if packed.k < 9][::7])  # of 9 a sum is too long for a line
     either = (False, True)
     add(Macrokernel(*facts) for facts in product(MULTIPLIED, (4, 16), (2, 12), either, either))
-    add(Move(*facts) for facts in product((1, 8, 16), (2, 4, 16), either))
+    add(Move(*facts) for facts in product((1, 8, 16), (2, 4, 16), either, either))
     add(Scatter(*facts) for facts in product((1, 8, 16), (2, 4, 16)))
     while len(found) < 800:
         add(nests(plan_of(random_short_loops(rng))))
@@ -366,6 +367,7 @@ def test_golden_packed_contractions_cover_every_part():
     assert {nest.spans for nest in packed} == {True, False}
     assert {nest.kept for nest in packed} == {True, False}
     assert {(nest.past, nest.direct) for nest in packed} == set(product((True, False), repeat=2))
+    assert {any(nest.far) for nest in packed} == {True, False}
     assert {nest.scattered for nest in packed} >= {(False,) * 3, (True,) * 3}
     assert any(min(nest.m, nest.n, nest.k) > 1 for nest in packed)
     assert max(lowered.tiles for lowered in found if lowered.name == "packed") > 2
@@ -414,7 +416,7 @@ def in_lines(array):
     return made
 
 
-@pytest.mark.parametrize("name", ["move", "move_past"])
+@pytest.mark.parametrize("name", [name for name in PARTS if name.startswith("move")])
 def test_golden_move(name, request):
     """To and from any strides, and nothing but what was asked for is written."""
     kernel = function_of(golden_kernel(name, PARTS[name], request))
@@ -556,6 +558,8 @@ WORDS = {
     *(
         "macrokernel",
         "move",
+        "move_far",
+        "row_ahead",
         "move_past",
         "lines",
         "arena",
@@ -593,7 +597,7 @@ def test_no_text_of_the_users_gets_in(random_sources):
 def test_a_letter_is_a_loop(random_sources):
     """The writers' own names are words: a nest of many loops would have their letters too."""
     for source in random_sources.values():
-        if source.nest.kind not in ("macrokernel", "move", "move_past", "scatter"):
+        if hasattr(source.nest, "loops"):
             loops = set(map(index_name, range(source.nest.loops)))
             names = {node.id for node in ast.walk(ast.parse(source.text)) if is_set(node)}
             assert {name for name in names if re.fullmatch(r"[a-z]([1-9]\d*)?", name)} <= loops
@@ -836,6 +840,7 @@ def test_packed_texts_mean_what_the_reference_says(monkeypatch):
             "cores": rng.choice((1, 4)),
             "last_cache": 1 << (8 if number % 3 else 25),
         }
+        monkeypatch.setattr(packing, "SHORT_BLOCK", 64 * (number % 2))
         drawn = random_product(rng, 2500) if number % 10 else random_batch(rng)
         if number % 4 == 3:
             drawn = random_short_loops(rng)
@@ -860,12 +865,13 @@ def test_packed_texts_mean_what_the_reference_says(monkeypatch):
                 for part in ("direct", "past", "pack_a", "pack_b", "rows", "boxed", "spans"):
                     kinds[part, bool(getattr(nest, part))] += 1
                 kinds["scattered", any(nest.scattered)] += 1
+                kinds["far", any(nest.far)] += 1
                 kinds["boxed together", nest.boxed > 1] += 1
         for step in plan.steps:
             if step.lowered.name == "packed":
                 sizes = dict(zip(step.lowered.nest.sizes(), step.lowered.sizes, strict=True))
                 kinds["held", bool(sizes["held"] and sizes["per_tile"] > 1)] += 1
-    assert len(kinds) == 20
+    assert len(kinds) == 22
     assert min(kinds.values()) >= 4, kinds
 
 

@@ -66,11 +66,15 @@ class Macrokernel:
 
 @dataclass(frozen=True, slots=True)
 class Move:
-    """Copying between two layouts of a matrix of `size`-byte elements, `lanes` of them a vector;
-    whole lines `past` the caches or not."""
+    """Copying between two layouts of a matrix of `size`-byte elements, `lanes` of them a vector.
+
+    Of what comes from `far` and is transposed the next rows are asked for; with `past` whole lines
+    are written past the caches.
+    """
 
     size: int
     lanes: int
+    far: bool = False
     past: bool = False
 
     arguments = (
@@ -90,10 +94,10 @@ class Move:
     @property
     def kind(self) -> str:
         """What generated source calls it."""
-        return "move" + "_past" * self.past
+        return "move" + "_far" * self.far + "_past" * self.past
 
     def __str__(self) -> str:
-        return "move" + " past the caches" * self.past
+        return "move" + " from far" * self.far + " past the caches" * self.past
 
     def describe(self) -> list[str]:
         """What it does, a line each."""
@@ -152,10 +156,11 @@ class Packed:
     packed before the many. With `guarded` B is read where it lies but for its last row, behind
     which vectors would be read that are not there. With `panels` each micropanel of B lies by
     itself in its box, else rows lie side by side. With `direct` the microkernels write C itself,
-    else a box that is moved to C; with `past` that goes past the caches. The boxes hold several
-    iterations of the last `boxed` batch loops: of the one along which C has unit stride, or of
-    short ones. With `spans` the first loop of K is cut into fixed pieces that run in parallel, each
-    with a result of its own.
+    else a box that is moved to C; with `past` that goes past the caches. `far` says of A and of B
+    whether their boxes are transposed out of memory. The boxes hold several iterations of the last
+    `boxed` batch loops: of the one along which C has unit stride, or of short ones. With `spans`
+    the first loop of K is cut into fixed pieces that run in parallel, each with a result of its
+    own.
 
     `a_move`, `b_move` and `c_move` are the loops of a box in the order it is moved; one call of
     `move` runs the last two, row and column, or where these are short and the box is `scattered`
@@ -175,6 +180,7 @@ class Packed:
     guarded: bool
     panels: bool
     direct: bool
+    far: tuple[bool, bool]
     past: bool
     boxed: int
     spans: bool
@@ -192,13 +198,13 @@ class Packed:
     def needs(self) -> tuple[Part, ...]:
         """What is compiled once for all contractions of these elements."""
         scatter = (Scatter(self.move.size, self.move.lanes),) if any(self.scattered) else ()
-        past = (replace(self.move, past=True),) if self.moves_past else ()
-        return (self.macrokernel, self.move, *scatter, *past)
+        return (self.macrokernel, *dict.fromkeys((self.move, *self.movers)), *scatter)
 
     @property
-    def moves_past(self) -> bool:
-        """Whether boxes of C are moved past the caches."""
-        return self.past and not self.direct
+    def movers(self) -> tuple[Move, Move, Move]:
+        """What moves the boxes of A, of B and of C."""
+        a, b = (replace(self.move, far=far) for far in self.far)
+        return a, b, replace(self.move, past=self.past and not self.direct)
 
     @property
     def moves(self) -> tuple[tuple[int, ...], ...]:

@@ -100,7 +100,7 @@ class Packing:
         name = {old: new for new, old in enumerate([*self.h, *self.m, *self.n, *self.k])}
         moves = [tuple(name[i] for i in move) for move in self.moves]
         single = len(self.k) == 1 and not self.s
-        keeps_a = single and (self.direct or len(self.m) == 1)
+        pack_a = not (single and (self.direct or len(self.m) == 1) and self._leaves_a())
         return Packed(
             batch=len(self.h),
             m=len(self.m),
@@ -109,12 +109,13 @@ class Packing:
             macrokernel=self.kernel,
             move=move(self.dtype),
             rows=self.rows,
-            pack_a=not (keeps_a and self._leaves_a()),
+            pack_a=pack_a,
             pack_b=self.pack_b,
             kept=self.kept,
             guarded=self.guarded,
             panels=self.has_panels(),
             direct=self.direct,
+            far=(pack_a and self._is_turned_far(0), self.pack_b and self._is_turned_far(1)),
             past=self.past,
             boxed=len(self.s),
             spans=self.span is not None,
@@ -322,6 +323,14 @@ class Packing:
 
     def _bytes_of_b(self) -> int:
         return self.volume(self.k) * self.volume(self.n) * self.size
+
+    def _is_turned_far(self, operand: int) -> bool:
+        """Whether boxes of A or of B are transposed out of memory."""
+        strides = self.loops.strides[operand]
+        row = self.moves[operand][-2]
+        elements = self.volume([i for i, stride in enumerate(strides) if stride])
+        turned = strides[row] == 1 and not self.scattered[operand]
+        return turned and is_far(elements * self.size)
 
     def _batch_of_b(self) -> int:
         """Bytes of all matrices of B."""

@@ -171,6 +171,9 @@ def _turn(move: Move, w: Writer) -> None:
     columns = w.block(f"for c in range(0, whole_columns, {lanes}):")
     with columns, w.block(f"for r in range(0, whole_rows, {lanes}):"):
         to, source = "at + r * to_row + c, to_row", "from_ + c * column + r, column"
+        if move.far:
+            with w.block(f"for row_ahead in range(c + {lanes}, c + {2 * lanes}):"):
+                w.line("prefetch(Y, from_ + row_ahead * column + r)")
         if past:
             with w.block("if lines:"):
                 w.line(f"turn(X, {to}, Y, {source}, {lanes}, {lanes}, 1, {lanes})")

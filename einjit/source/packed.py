@@ -228,8 +228,7 @@ class _PackedWriter:
                 offset = [f"{index_name(i)}, {stride(i)}" for i in others]
                 arguments += [self._bytes(name, address, offset), *map(stride, pair)]
                 arguments += [panel] * (name == "to")
-            past = number == 2 and self.p.moves_past
-            self.w.call("call9", "move_past" if past else "move", arguments)
+            self.w.call("call9", self.p.movers[number].kind, arguments)
 
     def _in_a(self, i: int) -> str:
         if i in self.p.group_s:

@@ -22,31 +22,31 @@ def contract(first, last, operands, sizes):
     B = operands[1]
     C = operands[2]
     macrokernel = sizes[0]
-    move = sizes[1]
-    move_past = sizes[2]
-    arena = take(sizes[3])
+    move_far = sizes[2]
+    move_past = sizes[3]
+    arena = take(sizes[4])
     # extents n_a and those of boxes, strides A_a in elements
-    n_a = sizes[4]
-    n_b = sizes[5]
-    n_c = sizes[6]
-    n_d = sizes[7]
-    box_a = sizes[8]
-    box_b = sizes[9]
-    box_c = sizes[10]
-    box_d = sizes[11]
-    per_tile = sizes[12]
-    to_b = sizes[13]
-    to_c = sizes[14]
-    held = sizes[15]
-    A_a = sizes[16]
-    A_b = sizes[17]
-    A_d = sizes[18]
-    B_a = sizes[19]
-    B_d = sizes[20]
-    B_c = sizes[21]
-    C_a = sizes[22]
-    C_b = sizes[23]
-    C_c = sizes[24]
+    n_a = sizes[5]
+    n_b = sizes[6]
+    n_c = sizes[7]
+    n_d = sizes[8]
+    box_a = sizes[9]
+    box_b = sizes[10]
+    box_c = sizes[11]
+    box_d = sizes[12]
+    per_tile = sizes[13]
+    to_b = sizes[14]
+    to_c = sizes[15]
+    held = sizes[16]
+    A_a = sizes[17]
+    A_b = sizes[18]
+    A_d = sizes[19]
+    B_a = sizes[20]
+    B_d = sizes[21]
+    B_c = sizes[22]
+    C_a = sizes[23]
+    C_b = sizes[24]
+    C_c = sizes[25]
     boxes_b = parts(n_b, box_b)
     boxes_c = parts(n_c, box_c)
     boxes_d = parts(n_d, box_d)
@@ -79,7 +79,7 @@ def contract(first, last, operands, sizes):
             at_b = place(B, 8, (a0, B_a, d0, B_d, c0, B_c))
             for d in range(e_d):
                 call9(
-                    move,
+                    move_far,
                     (
                         e_a,
                         e_c,
@@ -101,7 +101,7 @@ def contract(first, last, operands, sizes):
                 at_a = place(A, 8, (a0, A_a, b0, A_b, d0, A_d))
                 for b in range(e_b):
                     call9(
-                        move,
+                        move_far,
                         (
                             e_a,
                             e_d,
