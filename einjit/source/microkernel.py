@@ -19,6 +19,12 @@ ASKED_AHEAD = 512
 SHORT_ROW = 2048
 """bytes of rows so short that instead of what lies ahead the next rows are asked for."""
 
+FAR_C = 1 << 14
+"""Elements of C under a macrokernel's rows from which on its tiles are not in the L1 cache, and"""
+
+LONG_SUM = 64
+"""terms of a product that takes long enough for C to come meanwhile."""
+
 ELEMENT = "X[at + r * to_row + c * to_column] = Y[from_ + r * row + c * column]"
 
 
@@ -36,6 +42,8 @@ def write_macrokernel(kernel: Macrokernel, w: Writer) -> None:
         for name in "abc":
             w.line(f"{name.upper()} = pointer({name}, {kernel.dtype})")
         w.line(f"copy = scratch({kernel.rows * row}, {kernel.dtype})", "of a strip of A")
+        if not kernel.past:
+            w.line(f"ask_c = depth >= {LONG_SUM} and m * c_m > {FAR_C}", "for tiles of C")
         w.line(f"strips = (m + {kernel.rows - 1}) // {kernel.rows}")
         size = np.dtype(kernel.dtype).itemsize
         if kernel.far:
@@ -96,7 +104,12 @@ def _copy_strip(kernel: Macrokernel, row: int, w: Writer) -> None:
 
 
 def _microkernels(kernel: Macrokernel, vectors: int, w: Writer) -> None:
-    """A register tile over the whole depth, of as many rows as the strip has."""
+    """A register tile over the whole depth, of as many rows as the strip has; what C has there is
+    asked for before."""
+    if not kernel.past:
+        with w.block("if ask_c:"), w.block("for r in range(rows):"):
+            for last in range(kernel.lanes - 1, vectors * kernel.lanes, kernel.lanes):
+                w.line(f"prefetch(C, (i + r) * c_m + j + {last})")
     ahead = "ahead" if kernel.far else "0"
     for rows in range(kernel.rows, 0, -1):
         test = f"{'if' if rows == kernel.rows else 'elif'} rows == {rows}:"

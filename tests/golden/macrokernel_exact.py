@@ -9,7 +9,7 @@ j * b_j + k * b_k; the other strides are given in elements
 from numba.types import uint32
 
 from einjit.kernel.intrinsics import minimum, pointer, scratch
-from einjit.kernel.vectors import load, load_first, product, store, update
+from einjit.kernel.vectors import load, load_first, prefetch, product, store, update
 
 CODEGEN = 1
 
@@ -19,6 +19,7 @@ def contract(m, n, depth, a, a_m, a_k, b, b_j, b_k, c, c_m, accumulate):
     B = pointer(b, uint32)
     C = pointer(c, uint32)
     copy = scratch(528, uint32)  # of a strip of A
+    ask_c = depth >= 64 and m * c_m > 16384  # for tiles of C
     strips = (m + 1) // 2
     nothing = (A, 0, 0, depth, 0)  # to be asked for
     height = (m + strips - 1) // strips
@@ -49,6 +50,10 @@ def contract(m, n, depth, a, a_m, a_k, b, b_j, b_k, c, c_m, accumulate):
         j = 0
         while j < n:  # JR: a micropanel of B
             if n - j > 8:
+                if ask_c:
+                    for r in range(rows):
+                        prefetch(C, (i + r) * c_m + j + 7)
+                        prefetch(C, (i + r) * c_m + j + 15)
                 if rows == 2:
                     tile = product(
                         strip, at, s_m, a_k, B, j * b_j, b_k, depth, 2, 2, 1, 0, asked, 8
@@ -60,6 +65,9 @@ def contract(m, n, depth, a, a_m, a_k, b, b_j, b_k, c, c_m, accumulate):
                     )
                     update(tile, C, i * c_m + j, c_m, n - j - 8, accumulate)
             else:
+                if ask_c:
+                    for r in range(rows):
+                        prefetch(C, (i + r) * c_m + j + 7)
                 if rows == 2:
                     tile = product(
                         strip, at, s_m, a_k, B, j * b_j, b_k, depth, 2, 1, 1, 0, asked, 8
