@@ -34,10 +34,10 @@ FEW_OF_FAR = 64
 SWEPT_ROWS = 64
 """Rows of a block of B that is swept: half as many take up to 5 percent more."""
 
-FEW_PANELS = 8
+FEW_PANELS = 16
 """Micropanels of B up to which columns of A are read where they lie: their lines are asked for
-ahead, and come from the L2 cache for each micropanel. Measured: packing them takes up to 17 percent
-more for 4 to 8 micropanels, 4 to 50 for one or two."""
+ahead, and come from the L2 cache for each micropanel. Measured: packing them takes up to 8 percent
+more for 9 to 16 micropanels, up to 17 for 4 to 8, 4 to 50 for one or two."""
 
 LONG_SUM = 128
 """Terms from which one of them may be added by itself."""
