@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from einjit.plan.groups import wants_swap
 from einjit.plan.indices import PAGE, Loops
 from einjit.plan.packed import LINE, MOST_TERMS, SCRATCH, Packed, macrokernel
-from einjit.plan.packing import COPY_TIME, NEAR_BATCH, Packing
+from einjit.plan.packing import COPY_TIME, KEPT_ROWS, NEAR_BATCH, Packing
 from einjit.plan.spans import Span
 from einjit.target import cores, last_cache
 
@@ -93,6 +93,8 @@ class _Blocking(Packing):
         copy_a = time_a if packed.pack_a or self.paged else READ_TIME
         # What is swept keeps its long rows.
         cuts: tuple[float, ...] = (1, 2, 4) if self.swept else (1, 1.5, 2, 3, 4, 6, 8, 16)
+        if packed.pack_a and self.volume(self.m) >= KEPT_ROWS:
+            cuts = (1, 1.2, *cuts[1:])  # wide boxes, for each of which much of A is packed
         for parts in cuts[: 1 if busy == 1 else None]:
             box = self._boxes(packed, parts)
             boxes = {i: -(-self.extents[i] // box[i]) for i in box}
