@@ -108,8 +108,8 @@ def _microkernels(kernel: Macrokernel, vectors: int, w: Writer) -> None:
     asked for before."""
     if not kernel.past:
         with w.block("if ask_c:"), w.block("for r in range(rows):"):
-            for last in range(kernel.lanes - 1, vectors * kernel.lanes, kernel.lanes):
-                w.line(f"prefetch(C, (i + r) * c_m + j + {last})")
+            for lane in range(kernel.lanes - 1, vectors * kernel.lanes, kernel.lanes):
+                w.line(f"prefetch(C, (i + r) * c_m + j + {lane})")
     ahead = "ahead" if kernel.far else "0"
     for rows in range(kernel.rows, 0, -1):
         test = f"{'if' if rows == kernel.rows else 'elif'} rows == {rows}:"
