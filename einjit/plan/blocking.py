@@ -94,7 +94,7 @@ class _Blocking(Packing):
         # What is swept keeps its long rows.
         cuts: tuple[float, ...] = (1, 2, 4) if self.swept else (1, 1.5, 2, 3, 4, 6, 8, 16)
         if packed.pack_a and self.volume(self.m) >= KEPT_ROWS:
-            cuts = (1, 1.2, *cuts[1:])  # wide boxes, for each of which much of A is packed
+            cuts = (1, 1.2, *cuts[1:])  # much of A is packed for each box: few and even ones
         for parts in cuts[: 1 if busy == 1 else None]:
             box = self._boxes(packed, parts)
             boxes = {i: -(-self.extents[i] // box[i]) for i in box}

@@ -22,7 +22,7 @@ SHORT_ROW = 2048
 FAR_C = 1 << 14
 """Elements of C under a macrokernel's rows from which on its tiles are not in the L1 cache, and"""
 
-LONG_SUM = 64
+ASKED_TERMS = 64
 """terms of a product that takes long enough for C to come meanwhile."""
 
 ELEMENT = "X[at + r * to_row + c * to_column] = Y[from_ + r * row + c * column]"
@@ -43,7 +43,7 @@ def write_macrokernel(kernel: Macrokernel, w: Writer) -> None:
             w.line(f"{name.upper()} = pointer({name}, {kernel.dtype})")
         w.line(f"copy = scratch({kernel.rows * row}, {kernel.dtype})", "of a strip of A")
         if not kernel.past:
-            w.line(f"ask_c = depth >= {LONG_SUM} and m * c_m > {FAR_C}", "for tiles of C")
+            w.line(f"ask_c = depth >= {ASKED_TERMS} and m * c_m > {FAR_C}", "for tiles of C")
         w.line(f"strips = (m + {kernel.rows - 1}) // {kernel.rows}")
         size = np.dtype(kernel.dtype).itemsize
         if kernel.far:
