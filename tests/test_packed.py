@@ -69,6 +69,20 @@ def test_rows_in_pages_of_their_own_are_packed_once_for_several_boxes_of_n(dtype
             check("hij,jk->hik", pages, two, expected=stacked @ two)
 
 
+@pytest.mark.parametrize("dtype", MULTIPLIED)
+def test_short_rows_are_packed_once_for_many_boxes_of_n(dtype):
+    """Two loops of K, each of unit stride in another operand."""
+    rows = macrokernel(dtype).rows
+    a, b = integers((3 * rows + 1, 20, 18), dtype, 1), integers((801, 18, 20), dtype)
+    with packing_all():
+        assert packed_of("iab,jba->ij", a, b).kept
+        assert not packed_of("iab,jba->ij", a, b[:99]).kept
+        for m, n, k in product((rows - 1, 3 * rows + 1), (768, 801), (17, 20)):
+            one, two = a[:m, :k, :17], b[:n, :17, :k]
+            expected = one.reshape(m, -1) @ two.swapaxes(1, 2).reshape(n, -1).T
+            check("iab,jba->ij", one, two, expected=expected)
+
+
 @pytest.mark.parametrize("dtype", ["float32", "int64"])
 def test_every_extent_around_the_borders_of_boxes(dtype):
     """Several boxes of M, of N and of K, with and without remainders, in all four transposes."""

@@ -163,6 +163,7 @@ GOLDEN = {
     "packed_by_a_box": case("hklab,lhkcd->hacbd", (2, 3, 5, 7, 6), (5, 2, 3, 4, 5)),
     "packed_where_it_lies": case("bij,bjk->bik", (3, 20, 8), (3, 8, 16), dtypes="float32"),
     "packed_kept": case("ij,jk->ik", (90, 64), (64, 90)),
+    "packed_kept_short_rows": case("iab,jba->ij", (30, 20, 8), (400, 8, 20)),
     "packed_exact": case("ij,jk->ki", (20, 30), (30, 20), dtypes="int32", layouts=("F", "C")),
     "packed_side_by_side": case("ijc,jkc->ikc", (12, 16, 20), (16, 14, 20), dtypes="float32"),
     "packed_scattered": case(

@@ -19,7 +19,7 @@ ASKED_AHEAD = 512
 SHORT_ROW = 2048
 """bytes of rows so short that instead of what lies ahead the next rows are asked for."""
 
-FAR_C = 1 << 14
+FAR_C = 1 << 12
 """Elements of C under a macrokernel's rows from which on its tiles are not in the L1 cache, and"""
 
 ASKED_TERMS = 64

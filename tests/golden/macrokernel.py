@@ -19,7 +19,7 @@ def contract(m, n, depth, a, a_m, a_k, b, b_j, b_k, c, c_m, accumulate):
     B = pointer(b, float64)
     C = pointer(c, float64)
     copy = scratch(780, float64)  # of a strip of A
-    ask_c = depth >= 64 and m * c_m > 16384  # for tiles of C
+    ask_c = depth >= 64 and m * c_m > 4096  # for tiles of C
     strips = (m + 2) // 3
     nothing = (A, 0, 0, depth, 0)  # to be asked for
     height = (m + strips - 1) // strips

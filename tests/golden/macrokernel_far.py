@@ -20,7 +20,7 @@ def contract(m, n, depth, a, a_m, a_k, b, b_j, b_k, c, c_m, accumulate):
     B = pointer(b, float32)
     C = pointer(c, float32)
     copy = scratch(528, float32)  # of a strip of A
-    ask_c = depth >= 64 and m * c_m > 16384  # for tiles of C
+    ask_c = depth >= 64 and m * c_m > 4096  # for tiles of C
     strips = (m + 1) // 2
     ahead = depth * b_k if n < 512 else 128  # of B
     nothing = (A, 0, 0, depth, 0)  # to be asked for
