@@ -52,6 +52,13 @@ def vector_registers() -> int:
 
 
 @functools.cache
+def multiplies_bytes() -> bool:
+    """Whether the target adds four products of bytes to each lane in one instruction."""
+    features = cpu()[1].split(",")
+    return "+avxvnni" in features or ("+avx512vnni" in features and "+avx512vl" in features)
+
+
+@functools.cache
 def cores() -> int:
     """Cores that this process may run on."""
     affinity = getattr(os, "sched_getaffinity", None)

@@ -184,6 +184,7 @@ PARTS = {
     "macrokernel_exact": Macrokernel("uint32", 8, 2),
     "macrokernel_far": Macrokernel("float32", 8, 2, far=True),
     "macrokernel_past": Macrokernel("int16", 16, 3, past=True),
+    "macrokernel_fours": Macrokernel("uint8", 16, 3, fours=True),
     "move": Move(8, 4),
     "move_far": Move(8, 4, far=True),
     "move_past": Move(8, 8, past=True),
@@ -247,6 +248,7 @@ def random_sources():
     add([packed for packed in deepest() if packed.k < 9][::7])  # of 9 a sum is too long for a line
     either = (False, True)
     add(Macrokernel(*facts) for facts in product(MULTIPLIED, (4, 16), (2, 12), either, either))
+    add(Macrokernel("int8", 16, 3, *facts, fours=True) for facts in product(either, either))
     add(Move(*facts) for facts in product((1, 8, 16), (2, 4, 16), either, either))
     add(Scatter(*facts) for facts in product((1, 8, 16), (2, 4, 16)))
     while len(found) < 800:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from einjit.names import index_name, operand_name, term
-from einjit.target import vector_bytes, vector_registers
+from einjit.target import multiplies_bytes, vector_bytes, vector_registers
 
 LINE = 64
 """Bytes of a cache line: rows of packed boxes begin at one."""
@@ -23,7 +23,7 @@ class Macrokernel:
 
     A microkernel holds up to `rows` × 2 vectors of `lanes` elements in registers. Of a
     `far` B, from beyond the L2 cache, what is read next is asked for. With `past` C goes past the
-    caches, and nothing is added to it.
+    caches, and nothing is added to it. Bytes are multiplied by `fours` where the CPU does so.
     """
 
     dtype: str
@@ -31,6 +31,7 @@ class Macrokernel:
     rows: int
     far: bool = False
     past: bool = False
+    fours: bool = False
 
     kind = "macrokernel"
     arguments = ("m", "n", "depth", "a", "a_m", "a_k", "b", "b_j", "b_k", "c", "c_m", "accumulate")
@@ -59,6 +60,7 @@ class Macrokernel:
             + (", whole lines past the caches" if self.past else ", added to C with `accumulate`"),
             f"microkernels of {self.rows} rows × 2 vectors of {self.lanes} lanes, or fewer",
             *["what is read next of B is asked for"] * self.far,
+            *["four terms of bytes are multiplied by one instruction"] * self.fours,
             "j has unit stride in C, and in B within each micropanel: where that begins, B lies at",
             "j * b_j + k * b_k; the other strides are given in elements",
         ]
@@ -309,12 +311,14 @@ class Packed:
 
 def macrokernel(dtype: str) -> Macrokernel:
     """The macrokernel of a dtype: as many rows as leave a few registers free for B and a factor."""
-    lanes = vector_bytes() // np.dtype(dtype).itemsize
+    size = np.dtype(dtype).itemsize
+    rows = 3 * vector_registers() // 8
+    if size == 1 and multiplies_bytes():  # sums of four bytes each: four registers in place of two
+        return Macrokernel(dtype, vector_bytes() // 2, rows // 2, fours=True)
     parts = 2 if np.dtype(dtype).kind == "c" else 1  # a complex sum takes two registers
-    return Macrokernel(dtype, lanes, 3 * vector_registers() // 8 // parts)
+    return Macrokernel(dtype, vector_bytes() // size, rows // parts)
 
 
 def move(dtype: str) -> Move:
     """The move of a dtype's elements."""
-    size = np.dtype(dtype).itemsize
-    return Move(size, vector_bytes() // size)
+    return Move(np.dtype(dtype).itemsize, macrokernel(dtype).lanes)

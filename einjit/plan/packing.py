@@ -65,7 +65,8 @@ class Packing:
     `h`, `m`, `n` and `k` are its loops by role, the last of each innermost in a box; `s` is the
     batch loop whose iterations lie side by side, if there is one. `a`, `b` and `c` are the strides
     of A, B and C, and `units` the loops along which those are 1. `many` says that there are more
-    loops than are nested: each is short, and boxes are scattered.
+    loops than are nested: each is short, and boxes are scattered. `turned` says that columns of A
+    are packed in rows, of which four terms are read at once.
     """
 
     def __init__(self, loops: Loops, dtype: str, span: Span | None) -> None:
@@ -82,7 +83,9 @@ class Packing:
         self.s = self._last(tuple(self._side_by_side(groups.h)), self.units[2], self.c)
         far = tuple(i for i in groups.h if i not in self.s)
         self.h = (*self._last(far, None, self.c), *self.s)
-        self.rows = self.units[0] not in self.m
+        columns = self.units[0] in self.m
+        self.turned = columns and self.kernel.fours and self.volume(self.n) > self.wide
+        self.rows = self.turned or not columns
         self.m = self._last(self.m, self._row_loop(), self.c)
         self.k = self._last(self.k, *self._first_of(self.k), self.a)
         if span:  # the loop that is cut comes first
@@ -264,7 +267,9 @@ class Packing:
     def _leaves_a(self) -> bool:
         """Whether reading A where it lies costs less than packing it: its rows are read along K,
         or it is used too little."""
-        return not self.kept and (self.rows or self.volume(self.n) <= FEW_PANELS * self.wide)
+        if self.kept or self.turned:
+            return False
+        return self.rows or self.volume(self.n) <= FEW_PANELS * self.wide
 
     def _is_kept(self) -> bool:
         """Whether A is packed once for several boxes of N, each of which would copy it again: its

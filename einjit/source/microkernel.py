@@ -111,11 +111,13 @@ def _microkernels(kernel: Macrokernel, vectors: int, w: Writer) -> None:
             for lane in range(kernel.lanes - 1, vectors * kernel.lanes, kernel.lanes):
                 w.line(f"prefetch(C, (i + r) * c_m + j + {lane})")
     ahead = "ahead" if kernel.far else "0"
+    product = "product_by_fours" if kernel.fours else "product"
     for rows in range(kernel.rows, 0, -1):
         test = f"{'if' if rows == kernel.rows else 'elif'} rows == {rows}:"
         with w.block(test if rows > 1 or kernel.rows == 1 else "else:"):
-            shape = f"depth, {rows}, {vectors}, 1, {ahead}, asked, {kernel.lanes}"
-            w.line(f"tile = product(strip, at, s_m, a_k, B, j * b_j, b_k, {shape})")
+            cached = "" if kernel.fours else "1, "
+            shape = f"depth, {rows}, {vectors}, {cached}{ahead}, asked, {kernel.lanes}"
+            w.line(f"tile = {product}(strip, at, s_m, a_k, B, j * b_j, b_k, {shape})")
             last = "n - j" if vectors == 1 else f"n - j - {kernel.lanes}"
             if kernel.past:
                 w.line(f"update_past(tile, C, i * c_m + j, c_m, {last})")

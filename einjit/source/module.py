@@ -22,6 +22,7 @@ PACKAGE = "einjit.generated"
 
 CALLED = {
     "columns": ("column_products", "column_sums"),
+    "fours": ("product_by_fours",),
     "intrinsics": ("minimum", "narrow", "pointer", "restrict", "scratch", "times", "widen"),
     "memory": (
         *("call4", "call9", "call12", "give", "parts", "place"),
