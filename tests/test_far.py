@@ -13,7 +13,7 @@ from targets import blocked_for
 import einjit
 from einjit.plan import lowering
 from einjit.plan.dots import SUMMED
-from einjit.plan.nest import FAR_STRIPS, strip_length
+from einjit.plan.nest import STRIPS, strip_length
 from einjit.plan.packed import MOST_TERMS, macrokernel
 from einjit.plan.packing import SWEPT_ROWS
 from einjit.target import vector_bytes
@@ -126,7 +126,7 @@ def test_rows_are_added_to_long_strips(dtype):
     compute = "float32" if dtype == "float16" else dtype
     most = strip_length(compute, far=True)
     seen = set()
-    for h, m, n in [(64, 25, most + 1), (1, 60, most - 1), (1, 29, FAR_STRIPS * most + 1)]:
+    for h, m, n in [(64, 25, most + 1), (1, 300, most - 1), (1, 29, STRIPS * most + 1)]:
         a, b = integers((h, m, n), dtype, 1), integers((h, m), dtype)
         expected = (a.astype(compute) * b[..., None]).sum(1, dtype=compute).astype(dtype)
         with blocked_for(**FAR):
@@ -141,7 +141,7 @@ def test_rows_are_added_to_long_strips(dtype):
 def test_rows_are_added_to_short_strips_where_long_ones_are_few():
     """As tiles, they would not keep the cores busy."""
     n = strip_length("float64", far=True)
-    for width, far in ((FAR_STRIPS * n // 4 - 1, False), (FAR_STRIPS * n // 4, True)):
+    for width, far in ((STRIPS * n // 4 - 1, False), (STRIPS * n // 4, True)):
         a = np.ones((20, width))
         with blocked_for(**FAR):
             nest = plan_of("ij->j", a).steps[0].lowered.nest

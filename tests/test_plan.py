@@ -28,8 +28,8 @@ from einjit.plan.lowering import (
     SMALL_PRODUCT,
     SPANS,
 )
-from einjit.plan.nest import strip_length
-from einjit.plan.nesting import FEW_TILES, TILES, TINY
+from einjit.plan.nest import STRIPS, strip_length
+from einjit.plan.nesting import FEW_TERMS, FEW_TILES, SHORT_STRIP, TILES, TINY
 from einjit.plan.path import MOST_TOGETHER, STEP
 from einjit.plan.plan import CAST_FIRST, EARLY, make_plan
 from einjit.plan.tiled import LANES, TILE, TILE_OF_SUMS
@@ -37,6 +37,8 @@ from einjit.plan.tiling import tile, tile_of_sums
 from einjit.target import last_cache, vector_bytes, vector_registers
 
 LENGTH = strip_length("float64")
+FEWEST = STRIPS * SHORT_STRIP // 8
+"""Columns of float64 whose strips are tiles however few rows there are."""
 
 
 def plan_of(subscripts, *shapes, dtypes=None, dtype="float64", layouts="", **options):
@@ -652,10 +654,14 @@ def test_spans_cover_a_sum_once(extent):
         ("i,j->ij", [(5,), (LENGTH,)], 1, False, 5),
         ("i,j->ij", [(5,), (LENGTH + 1,)], 1, True, 10),
         ("i,j->ij", [(TILES,), (1000,)], 1, False, TILES),
-        ("ij,jk->ik", [(3, 20), (20, LENGTH + 1)], 1, True, 6),
+        ("ij,jk->ik", [(3, 20), (20, LENGTH + 1)], 1, True, 3 * STRIPS),
         ("i,i->i", [(LENGTH,), (LENGTH,)], 0, False, 1),
         ("i,i->i", [(LENGTH + 1,), (LENGTH + 1,)], 0, True, 2),
-        ("ji->i", [(40, LENGTH + 1)], 0, True, 2),
+        ("ji->i", [(40, LENGTH + 1)], 0, True, STRIPS),
+        ("ji->i", [(40, FEWEST)], 0, True, STRIPS),
+        ("ji->i", [(40, FEWEST - 1)], 0, False, 1),
+        ("kji->ki", [(3, 40, FEWEST)], 1, True, 3 * STRIPS),
+        ("kji->ki", [(FEW_TILES, 40, FEWEST)], 1, False, FEW_TILES),
         ("i->", [(1000,)], 0, False, 1),
         (",->", [(), ()], 0, False, 1),
     ],
@@ -663,6 +669,16 @@ def test_spans_cover_a_sum_once(extent):
 def test_tiles(subscripts, shapes, tile, strip, tiles):
     lowered = only(plan_of(subscripts, *shapes))
     assert (lowered.nest.tile, lowered.nest.strip, lowered.tiles) == (tile, strip, tiles)
+
+
+def test_long_rows_of_few_terms_are_not_summed_in_spans():
+    """From memory; in the caches they never are."""
+    with blocked_for(last_cache=1 << 20):
+        assert len(plan_of("ij->j", (FEW_TERMS - 1, FEWEST)).steps) == 1
+        assert len(plan_of("ij->j", (FEW_TERMS, FEWEST)).steps) == 2
+        assert len(plan_of("ij->j", (FEW_TERMS, FEWEST - 1)).steps) == 2
+    with blocked_for(last_cache=1 << 30):
+        assert len(plan_of("ij->j", (FEW_TERMS, FEWEST)).steps) == 1
 
 
 def test_plans_do_not_know_of_threads():

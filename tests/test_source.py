@@ -693,9 +693,11 @@ def test_texts_mean_what_the_reference_says(monkeypatch):
                 patch.setattr(nest_plan, "FAR_STRIP", 72)
                 patch.setattr(nest_plan, "FAR_TOGETHER", rng.choice((2, 3)))
                 for module in (nesting, nest_writer):
-                    patch.setattr(module, "FAR_STRIPS", 2)
+                    patch.setattr(module, "STRIPS", 2)
                 patch.setattr(nesting, "LONG_ROW", rng.choice((0, 1 << 10)))
-                far = rng.random() < 0.5
+                patch.setattr(nesting, "SHORT_STRIP", rng.choice((4, 1 << 10)))
+                patch.setattr(nesting, "FEW_TERMS", 3)
+                far = rng.random() < 0.7
                 patch.setattr(nesting, "is_far", lambda _, far=far: far)
                 for writer in (nest_writer, tiled_writer, dots_writer, columns_writer):
                     patch.setattr(writer, "BLOCK", rng.choice((2, 3)))
@@ -725,7 +727,7 @@ def test_texts_mean_what_the_reference_says(monkeypatch):
                 kinds.update([nest.kind, nest.strip * "strip", "span" * (nest.span is not None)])
                 kinds["far strips"] += nest.kind == "strip_sum" and nest.far
     seldom = {"tiled", "dots", "columns"}  # asked for below
-    assert min(number for kind, number in kinds.items() if kind not in seldom) > 40
+    assert min(number for kind, number in kinds.items() if kind not in seldom) > 40, kinds
 
 
 ASKED_FOR = {

@@ -19,6 +19,7 @@ from einjit.plan.nest import BLOCK, strip_length
 from einjit.plan.nesting import (
     FEW_TILES,
     count_tiles,
+    has_short_strips,
     lower_nest,
     outermost,
     parallel_loops,
@@ -121,7 +122,8 @@ def _is_long_sum(task: Task) -> bool:
         few = results * SPANS * 4 <= loops.iterations
         return few and nest.tiles == 1 and nest.time >= PARALLEL_TIME
     tiling = parallel_loops(loops, task.compute)
-    return count_tiles(loops, *tiling, strip_length(task.compute)) < FEW_TILES
+    few = count_tiles(loops, *tiling, strip_length(task.compute)) < FEW_TILES
+    return few and not has_short_strips(loops, task.compute)
 
 
 def _is_scattered(loops: Loops, groups: Groups) -> bool:

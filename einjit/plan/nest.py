@@ -17,8 +17,8 @@ FAR_STRIP = 128 << 10
 """The same where the rows come from memory, which is read in runs as long; the sums are in the L2
 cache then. Measured together with FAR_TOGETHER: 0.80 to 0.98 of the time."""
 
-FAR_STRIPS = 16
-"""Strips of far rows that are tiles are so many, or a multiple of it: cores share them evenly."""
+STRIPS = 16
+"""Strips of sums that are tiles are so many, or a multiple of it: cores share them evenly."""
 
 
 def strip_length(compute: str, far: bool = False) -> int:
@@ -117,6 +117,11 @@ class Nest:
     def strip_loop(self) -> int | None:
         """The free loop that is run in strips; None where each sum is held in a register."""
         return strip_loop(self.loops, self.contracted)
+
+    @property
+    def even(self) -> bool:
+        """Whether strips are as long as each other: those of rows that are added are, as tiles."""
+        return self.far or (self.strip and bool(self.contracted) and not self.sums_innermost)
 
     @property
     def strip_length(self) -> int:

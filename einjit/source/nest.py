@@ -15,7 +15,7 @@ import numpy as np
 
 from einjit.names import index_name
 from einjit.plan.indices import LINE
-from einjit.plan.nest import BLOCK, FAR_STRIPS, Nest
+from einjit.plan.nest import BLOCK, STRIPS, Nest
 from einjit.source.elements import ELEMENTS, added
 from einjit.source.terms import Row, Terms
 from einjit.source.writer import Writer
@@ -40,7 +40,7 @@ class NestWriter(Terms):
         super().__init__(nest, writer)
         exact = ELEMENTS[nest.compute].exact
         self.most, self.rows = nest.strip_length, nest.rows_together
-        self.strip = "strip" if nest.far else str(self.most)
+        self.strip = "strip" if nest.even else str(self.most)
         self.blocked = bool(nest.contracted) and not (exact or nest.short)
         self.strip_loop = nest.strip_loop
         self.on_strip = bool(nest.contracted) and self.strip_loop is not None
@@ -86,7 +86,7 @@ class NestWriter(Terms):
         if tiny and nest.contracted:
             size = math.prod(self.extents[i] for i in tiny)
             w.line(f"totals = scratch({size}, {self.compute})", "in registers")
-        if nest.far:
+        if nest.even:
             self._cut_evenly()
         if self.on_strip:
             w.line(f"total = scratch({self.most}, {self.compute})", "sums of a strip, in the cache")
@@ -99,7 +99,7 @@ class NestWriter(Terms):
 
     def _cut_evenly(self) -> None:
         """How long the strips are that are as long as each other: those that are tiles share."""
-        number, most = FAR_STRIPS if self.nest.strip else 1, self.most
+        number, most = STRIPS if self.nest.strip else 1, self.most
         n = f"n_{self._strip_name}"
         times = f"{number} * " * self.nest.strip
         self.w.line(f"strip = parts({n}, {times}parts({n}, {number * most}))", "of its elements")

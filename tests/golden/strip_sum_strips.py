@@ -10,6 +10,7 @@ b: free, innermost, its strips run in parallel, unit stride in B, C
 from numba.types import float32, uint16
 
 from einjit.kernel.intrinsics import minimum, narrow, restrict, scratch, widen
+from einjit.kernel.memory import parts
 
 CODEGEN = 1
 
@@ -23,10 +24,11 @@ def contract(first, last, operands, sizes):
     n_b = sizes[1]
     A_a = sizes[2]
     B_a = sizes[3]
+    strip = parts(n_b, 16 * parts(n_b, 131072))  # of its elements
     total = scratch(8192, float32)  # sums of a strip, in the cache
     for tile in range(first, last):  # free, parallel: strips of b
-        low = tile * 8192
-        high = minimum(n_b, low + 8192)
+        low = tile * strip
+        high = minimum(n_b, low + strip)
         for b in range(high - low):
             total[b] = float32(0)
         for group in range(n_a // 4):  # contracted, 4 at a time

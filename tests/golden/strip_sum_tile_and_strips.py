@@ -27,12 +27,13 @@ def contract(first, last, operands, sizes):
     A_b = sizes[3]
     B_b = sizes[4]
     C_a = sizes[5]
+    strip = parts(n_c, 16 * parts(n_c, 65536))  # of its elements
     total = scratch(4096, float64)  # sums of a strip, in the cache
-    strips = parts(n_c, 4096)
-    low = first % strips * 4096
+    strips = parts(n_c, strip)
+    low = first % strips * strip
     a = first // strips
     for _ in range(first, last):  # free, parallel: a, strips of c
-        high = minimum(n_c, low + 4096)
+        high = minimum(n_c, low + strip)
         for c in range(high - low):
             total[c] = float64(0)
         for group in range(n_b // 4):  # contracted, 4 at a time
@@ -56,7 +57,7 @@ def contract(first, last, operands, sizes):
                 total[c - low] = run
         for c in range(low, high):
             C[a * C_a + c] = total[c - low]
-        low += 4096
+        low += strip
         if low >= n_c:
             low = 0
             a += 1
