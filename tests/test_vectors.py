@@ -81,7 +81,6 @@ CALLS = {
         ("first", v): f"store_first(load_first(Y, a, {v}, c, {{lanes}}), X, b, c)"
         for v in (1, 2, 3)
     },
-    "transpose": "transpose(X, a, b, Y, c, d, {lanes})",
     "transpose_rows": (
         "transpose_rows(X, a, pointer(z, int64), Y, b, pointer(z + c, int64), {lanes})"
     ),
@@ -197,19 +196,6 @@ def test_loads_and_stores(dtype):
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-def test_transpose(dtype):
-    lanes = Probe(dtype).lanes
-    size = (lanes + 3) * lanes
-    x, y = (bits(dtype, size, seed) for seed in (3, 4))
-    last = size - lanes
-    for to, source in (((0, lanes), (0, lanes)), ((2, lanes + 2), (1, lanes + 1))):
-        check("transpose", dtype, x, y, y, *to, *source)
-    check("transpose", dtype, x, y, y, last, -lanes, last, -lanes - 1)
-    check("transpose", dtype, x, y, y, 0, lanes, 3, 0)  # rows that are one
-    check("transpose", dtype, x, x.copy(), y, 0, lanes, 0, lanes)
-
-
-@pytest.mark.parametrize("dtype", DTYPES)
 def test_transpose_rows(dtype):
     """Of rows anywhere, those that are read also twice."""
     lanes = Probe(dtype).lanes
@@ -236,6 +222,9 @@ def test_turn(dtype):
         carry_out(compiled(dtype), "turn_past", found, y, y, *words)
         carry_out(plain(dtype), "turn_past", expected, y, y, *words)
         assert_same(found, expected)
+    last = (lanes + 2) * lanes
+    for to, source in (((last, -lanes), (last, -lanes - 1)), ((0, lanes), (3, 0))):
+        check("turn", dtype, x, y, y, *to, *source, lanes, lanes)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)

@@ -245,14 +245,6 @@ def store_first(tile: Any, place: Memory, at: int, n: int) -> None:
         place[at + i] = value
 
 
-def transpose(
-    to: Memory, at: int, to_stride: int, source: Memory, from_: int, stride: int, lanes: int
-) -> None:
-    """Write a block of lanes × lanes transposed."""
-    to_rows, rows = ([i * step for i in range(lanes)] for step in (to_stride, stride))
-    transpose_rows(to, at, to_rows, source, from_, rows, lanes)
-
-
 def transpose_rows(
     to: Memory,
     at: int,
@@ -335,7 +327,7 @@ MEANINGS: dict[str, Any] = {
         for function in (
             *(scratch, widen, narrow, place, parts, row_of, take, give, room, set_loop),
             *(load, load_first, product, update, update_past, prefetch, store, store_first),
-            *(transpose, transpose_rows, turn, stream, settle),
+            *(transpose_rows, turn, stream, settle),
             *(row_sums, column_sums, column_products, product_by_fours),
             *(to_line, fill, multiplied, store_past),
         )

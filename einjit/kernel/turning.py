@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 from llvmlite import ir
-from numba.core import types
+from numba.core import cgutils, types
 from numba.extending import intrinsic
 
 from einjit.kernel.lanes import (
@@ -24,32 +24,6 @@ from einjit.kernel.lanes import (
 
 
 @intrinsic(prefer_literal=True)
-def transpose(
-    typingctx: Any,
-    to: Any,
-    at: Any,
-    to_stride: Any,
-    source: Any,
-    from_: Any,
-    stride: Any,
-    lanes: Any,
-) -> Any:
-    """Write a block of lanes × lanes transposed: `to[at + j * to_stride + i]` is
-    `source[from_ + i * stride + j]`."""
-    tile = Tile(to.dtype, lanes.literal_value, lanes.literal_value, 1)
-
-    def emit(context: Any, builder: Builder, signature: Any, args: Any) -> Value:
-        target, at, to_stride, source, from_, stride, _ = args
-        read, written = builder.gep(source, [from_]), builder.gep(target, [at])
-        rows = _rows_of(builder, tile, read, stride)
-        _write(builder, tile, rows, lambda j: row_at(builder, written, j, to_stride))
-        return context.get_dummy_value()
-
-    words = (types.intp, types.intp)
-    return types.void(to, *words, source, *words, lanes), emit
-
-
-@intrinsic(prefer_literal=True)
 def transpose_rows(
     typingctx: Any,
     to: Any,
@@ -60,8 +34,8 @@ def transpose_rows(
     rows: Any,
     lanes: Any,
 ) -> Any:
-    """The same of rows that lie anywhere: `to[at + to_rows[j] + i]` is
-    `source[from_ + rows[i] + j]`."""
+    """Write a block of lanes × lanes transposed, of rows that lie anywhere:
+    `to[at + to_rows[j] + i]` is `source[from_ + rows[i] + j]`."""
     tile = Tile(to.dtype, lanes.literal_value, lanes.literal_value, 1)
 
     def emit(context: Any, builder: Builder, signature: Any, args: Any) -> Value:
@@ -95,7 +69,8 @@ def turn(
     past: Any,
     lanes: Any,
 ) -> Any:
-    """Write the first `rows` × `columns` of a block of lanes × lanes transposed, and nothing else.
+    """Write the first `rows` × `columns` of a block of lanes × lanes transposed, and nothing else:
+    `to[at + j * to_stride + i]` is `source[from_ + i * stride + j]`.
 
     With `past` a whole block begins at a vector's place in each row that is written, and goes past
     the caches; `settle` ends it.
@@ -111,18 +86,27 @@ def turn(
 
         lanes = ir.Constant(WORD, tile.lanes)
         whole = builder.icmp_signed(">=", least(builder, n_rows, n_columns), lanes)
+        # Held for both, so that the shuffles, which LLVM takes long over, are there once.
+        held = [cgutils.alloca_once(builder, tile.vector) for _ in range(tile.lanes)]
         with builder.if_else(whole) as (then, otherwise):
             with then:
-                rows = _rows_of(builder, tile, read, stride)
-                for j, row in enumerate(transposed(builder, rows, tile)):
+                for row, place in zip(_rows_of(builder, tile, read, stride), held, strict=True):
+                    builder.store(row, place)
+            with otherwise:
+                rows = _first_rows_of(builder, tile, read, stride, n_rows, n_columns)
+                for row, place in zip(rows, held, strict=True):
+                    builder.store(row, place)
+        turned = transposed(builder, [builder.load(place) for place in held], tile)
+        with builder.if_else(whole) as (then, otherwise):
+            with then:
+                for j, row in enumerate(turned):
                     if past.literal_value:
                         store_line(builder, tile, row, where(j))
                     else:
                         builder.store(row, where(j), align=tile.align)
             with otherwise:
-                rows = _first_rows_of(builder, tile, read, stride, n_rows, n_columns)
                 mask = mask_of(builder, tile, n_rows)
-                for j, row in enumerate(transposed(builder, rows, tile)):
+                for j, row in enumerate(turned):
                     number = ir.Constant(WORD, j)
                     with builder.if_then(builder.icmp_signed("<", number, n_columns)):
                         store_masked(builder, tile, row, where(j), mask)

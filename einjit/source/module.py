@@ -29,7 +29,7 @@ CALLED = {
         *("room", "row_of", "set_loop", "take"),
     ),
     "streams": ("fill", "multiplied", "settle", "store_past", "stream", "to_line"),
-    "turning": ("transpose", "transpose_rows", "turn"),
+    "turning": ("transpose_rows", "turn"),
     "vectors": (
         "load",
         "load_first",

@@ -8,7 +8,7 @@ c * to_panel, which is 1 where they follow each other
 from numba.types import uint64
 
 from einjit.kernel.intrinsics import minimum, pointer
-from einjit.kernel.turning import transpose
+from einjit.kernel.turning import turn
 from einjit.kernel.vectors import load, load_first, prefetch, store, store_first
 
 CODEGEN = 1
@@ -46,18 +46,25 @@ def contract(rows, columns, to, to_row, to_column, to_panel, source, row, column
             at = start * to_panel
             from_ = start * column
             if to_column == 1 and row == 1:
-                whole_rows = rows - rows % 4
-                whole_columns = width - width % 4
-                for c in range(0, whole_columns, 4):
-                    for r in range(0, whole_rows, 4):
-                        transpose(
-                            X, at + r * to_row + c, to_row, Y, from_ + c * column + r, column, 4
+                turned = width - width % 4
+                if width - turned > 1:
+                    turned = width
+                for c in range(0, turned, 4):
+                    for r in range(0, rows, 4):
+                        turn(
+                            X,
+                            at + r * to_row + c,
+                            to_row,
+                            Y,
+                            from_ + c * column + r,
+                            column,
+                            turned - c,
+                            rows - r,
+                            0,
+                            4,
                         )
-                for r in range(whole_rows):
-                    for c in range(whole_columns, width):
-                        X[at + r * to_row + c * to_column] = Y[from_ + r * row + c * column]
-                for r in range(whole_rows, rows):
-                    for c in range(width):
+                for c in range(turned, width):
+                    for r in range(rows):
                         X[at + r * to_row + c * to_column] = Y[from_ + r * row + c * column]
             else:
                 for r in range(rows):

@@ -9,7 +9,7 @@ from numba.types import uint64
 
 from einjit.kernel.intrinsics import minimum, pointer
 from einjit.kernel.streams import stream, to_line
-from einjit.kernel.turning import transpose, turn
+from einjit.kernel.turning import turn
 
 CODEGEN = 1
 
@@ -32,11 +32,12 @@ def contract(rows, columns, to, to_row, to_column, to_panel, source, row, column
             at = start * to_panel
             from_ = start * column
             if to_column == 1 and row == 1:
-                whole_rows = rows - rows % 8
-                whole_columns = width - width % 8
+                turned = width - width % 8
+                if width - turned > 2:
+                    turned = width
                 lines = to_row % 8 == 0 and to_line(X, at) == 0
-                for c in range(0, whole_columns, 8):
-                    for r in range(0, whole_rows, 8):
+                for c in range(0, turned, 8):
+                    for r in range(0, rows, 8):
                         if lines:
                             turn(
                                 X,
@@ -45,20 +46,26 @@ def contract(rows, columns, to, to_row, to_column, to_panel, source, row, column
                                 Y,
                                 from_ + c * column + r,
                                 column,
-                                8,
-                                8,
+                                turned - c,
+                                rows - r,
                                 1,
                                 8,
                             )
                         else:
-                            transpose(
-                                X, at + r * to_row + c, to_row, Y, from_ + c * column + r, column, 8
+                            turn(
+                                X,
+                                at + r * to_row + c,
+                                to_row,
+                                Y,
+                                from_ + c * column + r,
+                                column,
+                                turned - c,
+                                rows - r,
+                                0,
+                                8,
                             )
-                for r in range(whole_rows):
-                    for c in range(whole_columns, width):
-                        X[at + r * to_row + c * to_column] = Y[from_ + r * row + c * column]
-                for r in range(whole_rows, rows):
-                    for c in range(width):
+                for c in range(turned, width):
+                    for r in range(rows):
                         X[at + r * to_row + c * to_column] = Y[from_ + r * row + c * column]
             else:
                 for r in range(rows):
