@@ -25,13 +25,11 @@ from einjit.kernel.lanes import (
     shuffled,
     splat,
 )
+from einjit.kernel.vectors import GROUP
 from einjit.target import multiplies_bytes
 
 BYTE = ir.IntType(8)
 LANE = ir.IntType(32)
-
-GROUP = 3
-"""Rows whose places in memory are counted from the same one, as in `vectors.product`."""
 
 
 @intrinsic(prefer_literal=True)
