@@ -19,6 +19,7 @@ from einjit.kernel.lanes import (
     Tile,
     Value,
     ask_for,
+    half_by_turns,
     line_of,
     opaque,
     row_at,
@@ -197,15 +198,7 @@ def _word(value: int) -> Value:
 
 def _mixed(builder: Builder, one: Value, two: Value, width: int, half: int) -> Value:
     """Of each 16 bytes one half: `width` bytes, by turns of either vector."""
-    count = one.type.count
-    lanes = [
-        start + block + which * count + i
-        for start in range(0, count, PIECE)
-        for block in range(half * PIECE // 2, (half + 1) * PIECE // 2, width)
-        for which in (0, 1)
-        for i in range(width)
-    ]
-    return shuffled(builder, one, two, lanes)
+    return shuffled(builder, one, two, half_by_turns(one.type.count, PIECE, width, half))
 
 
 def _evens(builder: Builder, one: Value, two: Value, piece: int) -> Value:
@@ -223,7 +216,7 @@ def _evens(builder: Builder, one: Value, two: Value, piece: int) -> Value:
 def _add_products(builder: Builder, total: Value, one: Value, two: Value) -> Value:
     """Add to each lane the products of its four bytes; only the lowest byte of a sum is used."""
     kind = total.type
-    if multiplies_bytes():
+    if multiplies_bytes():  # LLVM's name is that of AVX-512 on CPUs with AVX-VNNI alone, too
         name = f"llvm.x86.avx512.vpdpbusd.{32 * kind.count}"
         function = cgutils.get_or_insert_function(
             builder.module, ir.FunctionType(kind, [kind] * 3), name

@@ -327,6 +327,17 @@ def multiplied_by(builder: Builder, tile: Tile, one: Value, two: Value) -> Value
     return builder.fadd(builder.fadd(builder.fmul(one, real), crossed), zero)
 
 
+def half_by_turns(lanes: int, piece: int, width: int, half: int) -> list[int]:
+    """Of each piece of two vectors one half: blocks of `width` lanes, by turns of either."""
+    return [
+        start + block + which * lanes + i
+        for start in range(0, lanes, piece)
+        for block in range(half * piece // 2, (half + 1) * piece // 2, width)
+        for which in (0, 1)
+        for i in range(width)
+    ]
+
+
 def transposed(builder: Builder, rows: list[Value], tile: Tile) -> list[Value]:
     """The rows of the transposed block.
 
@@ -339,17 +350,6 @@ def transposed(builder: Builder, rows: list[Value], tile: Tile) -> list[Value]:
     def mixed(one: Value, two: Value, order: list[int]) -> Value:
         parts = range(tile.parts)
         return shuffled(builder, one, two, [i * tile.parts + part for i in order for part in parts])
-
-    def halves(width: int, half: int) -> list[int]:
-        """Of each piece one half: blocks of `width` elements, by turns of either vector."""
-        blocks = range(half * piece // 2, (half + 1) * piece // 2, width)
-        return [
-            start + block + which * lanes + i
-            for start in range(0, lanes, piece)
-            for block in blocks
-            for which in (0, 1)
-            for i in range(width)
-        ]
 
     def every_other(first: int) -> list[int]:
         """Every other piece of one vector, and of the other."""
@@ -371,7 +371,8 @@ def transposed(builder: Builder, rows: list[Value], tile: Tile) -> list[Value]:
     for start in range(0, lanes, piece):
         vectors, width = [rows[start : start + piece]], 1
         while width < piece:
-            vectors = paired(vectors, halves(width, 0), halves(width, 1), 0)
+            low, high = (half_by_turns(lanes, piece, width, half) for half in (0, 1))
+            vectors = paired(vectors, low, high, 0)
             width *= 2
         grouped.append([vector for (vector,) in vectors])
     for k, group in enumerate(zip(*grouped, strict=True)):

@@ -1,6 +1,5 @@
 """Blocks of a matrix, transposed in registers on their way from one memory to another."""
 
-from collections.abc import Callable
 from typing import Any
 
 from llvmlite import ir
@@ -48,7 +47,9 @@ def transpose_rows(
         read = [
             load_vector(builder, tile, row(source, from_, rows, i), 0) for i in range(tile.lanes)
         ]
-        _write(builder, tile, read, lambda j: row(target, at, to_rows, j))
+        for j, vector in enumerate(transposed(builder, read, tile)):
+            where = vector_at(builder, tile, row(target, at, to_rows, j), 0)
+            builder.store(vector, where, align=tile.align)
         return context.get_dummy_value()
 
     places = types.CPointer(types.int64)
@@ -114,12 +115,6 @@ def turn(
 
     words = (types.intp, types.intp)
     return types.void(to, *words, source, *words, *words, past, lanes), emit
-
-
-def _write(builder: Builder, tile: Tile, rows: list[Value], row: Callable[[int], Value]) -> None:
-    """Write a block's rows transposed, each where it begins."""
-    for j, vector in enumerate(transposed(builder, rows, tile)):
-        builder.store(vector, vector_at(builder, tile, row(j), 0), align=tile.align)
 
 
 def _rows_of(builder: Builder, tile: Tile, place: Value, stride: Value) -> list[Value]:

@@ -75,15 +75,15 @@ def _outer_tiles(loops: Loops) -> tuple[int | None, int, int]:
 
 
 def has_short_strips(loops: Loops, compute: str) -> bool:
-    """Whether rows that are added to each other are cut into FEW_TILES strips or more, however
-    short: other tiles are few, and spans of so few rows would each have a result as large as they
-    are themselves."""
+    """Whether rows that are added to each other are cut into STRIPS strips or more, however short:
+    other tiles are few, and spans of so few rows would each have a result as large as they are
+    themselves."""
     inner, _, tiles = _outer_tiles(loops)
     added = inner == len(loops.extents) - 1 and bool(loops.contracted)
     if inner is None or not added or tiles >= FEW_TILES:
         return False
     size = np.dtype(compute).itemsize
-    long = loops.extents[inner] * size >= FEW_TILES * SHORT_STRIP
+    long = loops.extents[inner] * size >= STRIPS * SHORT_STRIP
     most = max(
         math.prod(n for n, step in zip(loops.extents, row, strict=True) if step)
         for row in loops.strides[:-1]

@@ -1,8 +1,5 @@
 """Write the kernels that all packed contractions share: the macrokernel of a dtype, and moves."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 import numpy as np
 
 from einjit.plan.indices import PAGE
@@ -154,7 +151,8 @@ def write_move(move: Move, w: Writer) -> None:
                 w.line("from_ = start * column")
                 with w.block("if to_column == 1 and row == 1:"):
                     _turn(move, w)
-                with w.block("else:"), _over(w, "rows", "width"):
+                rows = w.block("for r in range(rows):")
+                with w.block("else:"), rows, w.block("for c in range(width):"):
                     w.line(ELEMENT)
                 w.line("start += width")
 
@@ -205,9 +203,3 @@ def _turn(move: Move, w: Writer) -> None:
             w.line(f"turn({block}, 0, {lanes})")
     with w.block("for c in range(turned, width):"), w.block("for r in range(rows):"):
         w.line(ELEMENT)
-
-
-@contextmanager
-def _over(w: Writer, rows: str, columns: str) -> Iterator[None]:
-    with w.block(f"for r in range({rows}):"), w.block(f"for c in range({columns}):"):
-        yield
