@@ -59,6 +59,12 @@ def multiplies_bytes() -> bool:
 
 
 @functools.cache
+def multiplies_and_adds_integers() -> bool:
+    """Whether the target multiplies vectors of integers and adds them in one instruction."""
+    return platform.machine().lower() in ("aarch64", "arm64")
+
+
+@functools.cache
 def cores() -> int:
     """Cores that this process may run on."""
     affinity = getattr(os, "sched_getaffinity", None)

@@ -9,9 +9,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from packing import TINY, check, in_pages, integers, packed_of, packing_all, plan_of, poison
 from strategies import MULTIPLIED, lay_out, random_product, random_short_loops
+from targets import blocked_for
 
 import einjit
 from einjit.plan.packed import macrokernel
+from einjit.source.microkernel import PAIR_SUMS
+from einjit.target import multiplies_and_adds_integers
 
 # --- every extent
 
@@ -35,6 +38,50 @@ def test_every_extent_around_tiles_and_boxes(dtype):
         for m, n, k in product(heights, widths, depths):
             one, two = a[:m, :k], b[:k, :n]
             check("ij,jk->ik", one, two, expected=one @ two)
+
+
+def any_bits(shape, dtype, seed):
+    size = np.dtype(dtype).itemsize * np.prod(shape)
+    return np.frombuffer(np.random.default_rng(seed).bytes(size), dtype).reshape(shape)
+
+
+@pytest.mark.parametrize("dtype", ["int8", "int16", "uint32", "int64"])
+@pytest.mark.parametrize("subscripts", TRANSPOSES)
+def test_every_extent_by_pairs(subscripts, dtype):
+    """The same, two terms at once: even and odd numbers of terms, and more columns than there are
+    sums of pairs kept."""
+    kernel = macrokernel(dtype)
+    heights = (2, *around(kernel.rows // 2 + 1, kernel.rows), 3 * kernel.rows + 2)
+    widths = around(kernel.lanes, 2 * kernel.lanes, 5 * kernel.lanes)
+    depths = (2, 3, 8, 15, 40)
+
+    def turned(m, n, k):
+        sizes = {"i": m, "j": k, "k": n}
+        shapes = [tuple(sizes[index] for index in term) for term in subscripts[:5].split(",")]
+        one, two = (any_bits(shape, dtype, seed) for seed, shape in enumerate(shapes))
+        expected = np.einsum(subscripts, one, two)
+        check(subscripts, one, two, expected=expected)
+
+    with packing_all(by_pairs=True):
+        for m, n, k in product(heights, widths, depths):
+            turned(m, n, k)
+    with packing_all(caches=None, by_pairs=True):
+        turned(kernel.rows + 3, PAIR_SUMS + 70, 33)
+
+
+@pytest.mark.skipif(multiplies_and_adds_integers(), reason="one instruction does both")
+def test_integers_go_by_pairs_where_the_sums_are_used_often():
+    def terms(m, n, k, dtype):
+        a, b = np.zeros((m, k), dtype), np.zeros((k, n), dtype)
+        return packed_of("ij,jk->ik", a, b).macrokernel.terms
+
+    with blocked_for(vector_bytes=64, vector_registers=32):
+        assert terms(200, 200, 200, "int32") == terms(200, 200, 200, "uint64") == 2
+        assert terms(20, 900, 200, "int32") == terms(200, 200, 20, "int32") == 1
+        assert terms(200, 200, 200, "float32") == 1
+    with blocked_for(vector_bytes=32, vector_registers=16):
+        assert terms(200, 200, 200, "int64") == 2
+        assert terms(200, 200, 200, "int32") == 1
 
 
 @pytest.mark.parametrize("dtype", MULTIPLIED)

@@ -184,7 +184,8 @@ PARTS = {
     "macrokernel_exact": Macrokernel("uint32", 8, 2),
     "macrokernel_far": Macrokernel("float32", 8, 2, far=True),
     "macrokernel_past": Macrokernel("int16", 16, 3, past=True),
-    "macrokernel_fours": Macrokernel("uint8", 16, 3, fours=True),
+    "macrokernel_pairs": Macrokernel("int64", 4, 3, terms=2),
+    "macrokernel_fours": Macrokernel("uint8", 16, 3, terms=4),
     "move": Move(8, 4),
     "move_far": Move(8, 4, far=True),
     "move_past": Move(8, 8, past=True),
@@ -248,7 +249,8 @@ def random_sources():
     add([packed for packed in deepest() if packed.k < 9][::7])  # of 9 a sum is too long for a line
     either = (False, True)
     add(Macrokernel(*facts) for facts in product(MULTIPLIED, (4, 16), (2, 12), either, either))
-    add(Macrokernel("int8", 16, 3, *facts, fours=True) for facts in product(either, either))
+    for dtype, terms in (("int8", 4), ("int16", 2), ("uint64", 2)):
+        add(Macrokernel(dtype, 16, 3, *facts, terms) for facts in product(either, either))
     add(Move(*facts) for facts in product((1, 8, 16), (2, 4, 16), either, either))
     add(Scatter(*facts) for facts in product((1, 8, 16), (2, 4, 16)))
     while len(found) < 800:
@@ -554,6 +556,7 @@ WORDS = {
     *("accumulate", "rows", "row", "columns", "column", "source", "to", "to_panel", "most"),
     *("copy", "strip", "at", "s_m", "ahead", "from_row", "b_j", "wide", "from_"),
     *("asked", "ask_c", "nothing", "next_strip", "further", "run", "again", "below", "above"),
+    *("pairs_a", "pairs_b", "kept", "summed"),
     *("to_row", "to_column", "whole_rows", "whole_columns", "row_a", "row_b", "row_c"),
     *("numba", "types", "einjit", "kernel", *CALLED, *sum(CALLED.values(), ())),
     *(element.carrier for element in ELEMENTS.values()),

@@ -1,11 +1,8 @@
 """Vector instructions: each does to memory what its meaning does, to the bit, and touches nothing
 behind the elements it is for."""
 
-import ctypes
-import functools
 import os
 import sys
-from dataclasses import dataclass
 from fractions import Fraction
 from itertools import product
 
@@ -13,13 +10,11 @@ import children
 import numpy as np
 import pytest
 import reference
+from probe import Table, lanes_of
 from test_einsum import specials
 from test_guard_pages import fenced
 
-from einjit.kernel.build import Kernel
-from einjit.kernel.plain import PlainKernel
-from einjit.source.module import CALLED, Source
-from einjit.target import vector_bytes
+from einjit.source.module import CALLED
 
 FLOATS = ("float32", "float64", "complex64", "complex128")
 DTYPES = (*FLOATS, "int8", "int32", "int64")
@@ -35,43 +30,6 @@ COLUMNS = (1, 3, 8, 24)
 
 FACTORS = ((1, 1, 0, 1), (3, 0, 0, 1), (8, 1, 0, 1), (3, 5, 0, 5), (6, 5, 1, 3), (24, 1, 0, 1))
 """Columns of rows, elements of the others' rows, and the first and last of these."""
-
-WORDS = "abcdefghijk"
-
-
-@dataclass(frozen=True)
-class Probe:
-    """A kernel of one dtype that carries out whichever of `CALLS` is asked for: one compilation.
-    Or one of the text that is given."""
-
-    dtype: str
-    text: str | None = None
-
-    kind = "probe"
-    arguments = ("which", "x", "y", "z", *WORDS)
-
-    @property
-    def dtypes(self):
-        return (self.dtype,)
-
-    @property
-    def lanes(self):
-        return vector_bytes() // np.dtype(self.dtype).itemsize
-
-    def source(self):
-        lines = [
-            f"from numba.types import int64, {self.dtype}",
-            "from einjit.kernel.intrinsics import pointer",
-            *(f"from einjit.kernel.{room} import {', '.join(CALLED[room])}" for room in ROOMS),
-            f"def contract({', '.join(self.arguments)}):",
-            *(f"    {name} = pointer({name.lower()}, {self.dtype})" for name in "XYZ"),
-        ]
-        for number, call in enumerate(CALLS.values()):
-            lines += [f"    if which == {number}:", f"        {call.format(lanes=self.lanes)}"]
-        source = Source(self)
-        source.text = self.text or "\n".join(lines) + "\n"
-        return source
-
 
 CALLS = {
     **{("load", v): f"store(load(Y, a, {v}, {{lanes}}), X, b)" for v in (1, 2, 3)},
@@ -115,27 +73,10 @@ CALLS = {
     "past_few": "update_past(product(Y, a, b, c, Z, d, e, f, 2, 1, 0, 0, 0, 3), X, g, h, i)",
     "prefetch": "prefetch(Y, a)",
 }
-"""What is carried out, by a name: X, Y and Z are memory, the small letters words."""
 
+TABLE = Table(ROOMS, CALLS)
 
-@functools.cache
-def compiled(dtype):
-    kernel = Kernel(Probe(dtype).source())
-    function = ctypes.CFUNCTYPE(None, *[ctypes.c_ssize_t] * len(Probe.arguments))(kernel.address)
-    function.kernel = kernel  # lives as long
-    return function
-
-
-@functools.cache
-def plain(dtype):
-    return PlainKernel(Probe(dtype).source()).contract
-
-
-def carry_out(function, call, x, y, z, *words):
-    padded = (*words, *[0] * (len(WORDS) - len(words)))
-    with np.errstate(all="ignore"):
-        function(list(CALLS).index(call), *(array.ctypes.data for array in (x, y, z)), *padded)
-    return x
+compiled, plain, carry_out = TABLE.compiled, TABLE.plain, TABLE.carry_out
 
 
 def check(call, dtype, x, y, z, *words):
@@ -186,7 +127,7 @@ def real(dtype, n, seed):
 
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_loads_and_stores(dtype):
-    lanes = Probe(dtype).lanes
+    lanes = lanes_of(dtype)
     x, y = (bits(dtype, 5 * lanes + 3, seed) for seed in (1, 2))
     for v, (a, b) in product((1, 2, 3), ((0, 0), (1, 2), (lanes + 1, 3))):
         check(("load", v), dtype, x, y, y, a, b)
@@ -198,7 +139,7 @@ def test_loads_and_stores(dtype):
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_transpose_rows(dtype):
     """Of rows anywhere, those that are read also twice."""
-    lanes = Probe(dtype).lanes
+    lanes = lanes_of(dtype)
     x, y = (bits(dtype, (lanes + 3) * lanes, seed) for seed in (3, 4))
     rng = np.random.default_rng(5)
     for number in range(4):
@@ -212,7 +153,7 @@ def test_transpose_rows(dtype):
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_turn(dtype):
     """Of a block that is cut off, nothing else is written; whole ones go past the caches."""
-    lanes = Probe(dtype).lanes
+    lanes = lanes_of(dtype)
     line = 64 // np.dtype(dtype).itemsize
     x, y = (bits(dtype, (lanes + 6) * line, seed) for seed in (3, 4))
     for rows, columns in product({1, lanes // 2 or 1, lanes - 1 or 1, lanes, lanes + 5}, repeat=2):
@@ -230,7 +171,7 @@ def test_turn(dtype):
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_stream(dtype):
     """From and to any place within a cache line, so many elements and none before or behind."""
-    lanes = Probe(dtype).lanes
+    lanes = lanes_of(dtype)
     x, y = (bits(dtype, 8 * lanes + 3, seed) for seed in (1, 2))
     for a, b in product((0, 3), (*range(0, 2 * lanes, 1 + lanes // 5), 2 * lanes)):
         for n in {0, 1, lanes - 1, lanes, lanes + 1, 2 * lanes - b % lanes, 5 * lanes + 1}:
@@ -250,7 +191,7 @@ def at_a_line(array):
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_products_that_are_written_past_the_caches(dtype):
     """Of small integers, so that none underflows: no product is -0.0."""
-    lanes = Probe(dtype).lanes
+    lanes = lanes_of(dtype)
     x, y = (bits(dtype, 8 * lanes + 64, seed) for seed in (1, 2))
     rng = np.random.default_rng(3)
     one, two = (rng.integers(-2, 3, 8 * lanes).astype(dtype) for _ in range(2))
@@ -290,7 +231,7 @@ def layouts(lanes, vectors):
 
 @pytest.mark.parametrize(("dtype", "tile"), list(product(DTYPES, PRODUCTS)))
 def test_product_and_update(dtype, tile):
-    lanes = Probe(dtype).lanes
+    lanes = lanes_of(dtype)
     size = 60 + 8 * 3 * lanes
     for number, words in enumerate(layouts(lanes, tile[-1])):
         x, y, z = (small(dtype, size, seed + number) for seed in (1, 20, 40))
@@ -300,7 +241,7 @@ def test_product_and_update(dtype, tile):
 @pytest.mark.parametrize(("dtype", "tile"), list(product(DTYPES, TILES)))
 def test_update_past_the_caches(dtype, tile):
     """Rows that begin where lines do, or not, whole or cut off."""
-    lanes, (rows, vectors) = Probe(dtype).lanes, tile
+    lanes, (rows, vectors) = lanes_of(dtype), tile
     wide = vectors * lanes
     y, z = (small(dtype, 60 + 8 * 3 * lanes, seed) for seed in (20, 40))
     x = small(dtype, (rows + 1) * (wide + 64) + 64, 1)
@@ -320,7 +261,7 @@ def test_update_past_the_caches(dtype, tile):
 def test_nan_and_infinities_in_products(dtype, cached):
     """Of a factor they show in a row, of a vector in a lane, of a result where it is added to."""
     tile = (cached, 5, 2)
-    lanes = Probe(dtype).lanes
+    lanes = lanes_of(dtype)
     words = (0, 7, 1, 0, 2 * lanes, 4, 1, 2 * lanes + 2, lanes - 1)
     for value, operand, add in product(specials(dtype), range(3), (0, 1)):
         arrays = [small(dtype, 60 + 12 * lanes, seed) for seed in (1, 2, 3)]
@@ -334,7 +275,7 @@ def test_nan_and_infinities_in_products(dtype, cached):
 def test_products_are_rounded_once(dtype, tile):
     """A product and its sum are one rounding, term after term: the same bits on every CPU."""
     _, rows, vectors = tile
-    lanes = Probe(dtype).lanes
+    lanes = lanes_of(dtype)
     wide = vectors * lanes
     x, y, z = (real(dtype, 60 + 8 * wide, seed) for seed in (1, 2, 3))
     for add in (0, 1):
@@ -374,7 +315,7 @@ def fused(terms, dtype):
 @pytest.mark.parametrize("dtype", [dtype for dtype in DTYPES if not dtype.startswith("c")])
 def test_row_sums(dtype):
     """Of whole vectors and of what is left; exact sums, so that their order does not matter."""
-    lanes = Probe(dtype).lanes
+    lanes = lanes_of(dtype)
     size = 6 * lanes + 20
     x, y, z = (small(dtype, size, seed) for seed in (1, 2, 3))
     for n, add in product((0, 1, lanes - 1, lanes, lanes + 1, 5 * lanes, 5 * lanes + 3), (0, 1)):
@@ -384,7 +325,7 @@ def test_row_sums(dtype):
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_column_sums(dtype):
     """Of blocks of rows and of what is left, added to what is there; exact sums again."""
-    lanes = Probe(dtype).lanes
+    lanes = lanes_of(dtype)
     size = (3 * lanes + 4) * max(COLUMNS)
     x, y, z = (small(dtype, size, seed) for seed in (1, 2, 3))
     for n, far in product(sorted({0, 1, lanes - 1, lanes, lanes + 1, 3 * lanes + 2}), (0, 1)):
@@ -397,7 +338,7 @@ def test_column_sums(dtype):
 @pytest.mark.parametrize("dtype", FLOATS)
 def test_nan_and_infinities_in_columns(dtype):
     """They show in their own column, wherever their row lies in a block."""
-    lanes = Probe(dtype).lanes
+    lanes = lanes_of(dtype)
     for value, row in product(specials(dtype), (0, lanes - 1, lanes, 2 * lanes)):
         y, z = (small(dtype, (2 * lanes + 1) * 8, seed) for seed in (1, 2))
         y[row * 3 + 1] = value
@@ -413,7 +354,7 @@ def test_nan_and_infinities_in_columns(dtype):
 def drill():
     """The last vector's elements lie before an unreadable page, in all three memories."""
     for dtype in DTYPES:
-        lanes = Probe(dtype).lanes
+        lanes = lanes_of(dtype)
         for v, n in product((1, 2, 3), range(lanes + 1)):
             count = (v - 1) * lanes + n
             x, y = (fenced(bits(dtype, count, seed), "behind") for seed in (1, 2))
@@ -475,31 +416,29 @@ def test_nothing_behind_the_last_elements_is_touched():
 # --- words
 
 
-SIZES = """
-from numba.types import int64
-from einjit.kernel.intrinsics import minimum, pointer
-from einjit.kernel.memory import parts, place, row_of
-def contract(which, x, y, z, a, b, c, d, e, f, g, h, i, j, k):
-    X = pointer(x, int64)
-    X[0] = minimum(a, b)
-    X[1] = parts(c, d)
-    X[2] = row_of(c, 8)
-    X[3] = place(e, 4, (f, g))
-    X[4] = place(e, 16, (f, g, h, i, a, 3))
-"""
+SIZES = {
+    "minimum": "X[0] = minimum(a, b)",
+    "parts": "X[0] = parts(c, d)",
+    "row_of": "X[0] = row_of(c, 8)",
+    "place": "X[0] = place(e, 4, (f, g))",
+    "place_of_three": "X[0] = place(e, 16, (f, g, h, i, a, 3))",
+}
 
 
-def test_sizes_and_addresses():
-    source = Probe("int64", SIZES).source()
-    kernel, meaning = Kernel(source), PlainKernel(source).contract
-    function = ctypes.CFUNCTYPE(None, *[ctypes.c_ssize_t] * len(Probe.arguments))(kernel.address)
+WORDS = Table(("intrinsics", "memory"), SIZES)
+
+
+@pytest.mark.parametrize("call", list(SIZES))
+def test_sizes_and_addresses(call):
     rng = np.random.default_rng(6)
     for extent, length in product((1, 7, 8, 9, 15, 16, 17, 4096), (1, 3, 8, 4097)):
         others = rng.integers(-(1 << 28), 1 << 28, 9).tolist()
         words = (*others[:2], extent, length, *others[2:])
-        found, expected = np.zeros((2, 5), np.int64)
-        function(0, found.ctypes.data, 0, 0, *words)
-        meaning(0, expected.ctypes.data, 0, 0, *words)
+        x = np.zeros(1, np.int64)
+        found, expected = (
+            WORDS.carry_out(function, call, x.copy(), x, x, *words)
+            for function in (WORDS.compiled("int64"), WORDS.plain("int64"))
+        )
         np.testing.assert_array_equal(found, expected)
 
 

@@ -14,19 +14,16 @@ from numba.extending import intrinsic
 
 from einjit.kernel.lanes import (
     PIECE,
-    WORD,
     Builder,
     Tile,
     Value,
     ask_for,
     half_by_turns,
-    line_of,
-    opaque,
     row_at,
     shuffled,
     splat,
 )
-from einjit.kernel.vectors import GROUP
+from einjit.kernel.steps import Steps, types_of, word
 from einjit.target import multiplies_bytes
 
 BYTE = ir.IntType(8)
@@ -55,71 +52,50 @@ def product_by_fours(
     down]` on. Four rows of vectors are interleaved in registers, so that a lane holds four terms.
     """
     tile = Tile(two.dtype, lanes.literal_value, rows.literal_value, vectors.literal_value)
+    arguments = (one, at, row, step, two, from_, down, depth, rows, vectors, ahead, asked, lanes)
     asks = not isinstance(ahead, types.IntegerLiteral)
 
     def emit(context: Any, builder: Builder, signature: Any, args: Any) -> Value:
-        loop = _Fours(builder, tile, args)
-        depth, step = args[7], args[3]
-        whole = builder.and_(depth, _word(-4))
-        with builder.if_else(builder.icmp_signed("==", step, _word(1))) as branches:
+        fours = _Fours(builder, tile, args)
+        step, depth = args[3], args[7]
+        whole = builder.and_(depth, word(-4))
+        with builder.if_else(builder.icmp_signed("==", step, word(1))) as branches:
             for branch, side_by_side in zip(branches, (True, False), strict=True):
-                with branch, cgutils.for_range_slice(builder, _word(0), whole, _word(4)):
-                    loop.add_four(4, side_by_side, args[10] if asks else None)
-        left = builder.and_(depth, _word(3))
+                with branch, cgutils.for_range_slice(builder, word(0), whole, word(4)):
+                    fours.add(4, side_by_side, args[10] if asks else None)
+        left = builder.and_(depth, word(3))
         for number in range(1, 4):
-            with builder.if_then(builder.icmp_signed("==", left, _word(number))):
-                loop.add_four(number, False, None)
+            with builder.if_then(builder.icmp_signed("==", left, word(number))):
+                fours.add(number, False, None)
         result = ir.Constant(context.get_value_type(tile), ir.Undefined)
         for r in range(tile.rows):
-            for v, vector in enumerate(loop.row(r)):
+            for v, vector in enumerate(fours.row(r)):
                 result = builder.insert_value(result, vector, tile.position(r, v))
         return result
 
-    words = (types.intp,) * 3
-    lines = types.Tuple((asked[0], *[types.intp] * 4))
-    counts = (rows, vectors, types.intp if asks else ahead, lines, lanes)
-    return tile(one, *words, two, *words[:2], types.intp, *counts), emit
+    return tile(*types_of(arguments)), emit
 
 
-class _Fours:
-    """The sums of a tile, and where its next terms lie."""
+class _Fours(Steps):
+    """The sums of a tile of bytes."""
 
-    def __init__(self, builder: Builder, tile: Tile, args: Any) -> None:
-        self.builder, self.tile = builder, tile
-        one, at, self.across, self.step, two, from_, self.down = args[:7]
+    def __init__(self, builder: Builder, tile: Tile, arguments: Any) -> None:
+        super().__init__(builder, tile, arguments, terms=4)
         self.wide = tile.lanes * tile.vectors  # bytes of a row of B's vectors
         self.kind = ir.VectorType(LANE, self.wide // 4)
-        first = builder.gep(one, [at])
-        groups = range(0, tile.rows, GROUP)
-        self.columns = [self._variable(row_at(builder, first, r, self.across)) for r in groups]
-        self.vectors_at = self._variable(builder.gep(two, [from_]))
         zero = ir.Constant(self.kind, None)
-        self.sums = [[self._variable(zero) for _ in range(4)] for _ in range(tile.rows)]
-        place, at, self.further, self.run, self.again = cgutils.unpack_tuple(builder, args[11])
-        start = builder.gep(place, [at])
-        self.asked_at, self.run_at = self._variable(start), self._variable(start)
-        self.asked = self._variable(_word(0))
+        self.sums = [[self.variable(zero) for _ in range(4)] for _ in range(tile.rows)]
 
-    def _variable(self, value: Value) -> Value:
-        return cgutils.alloca_once_value(self.builder, value)
-
-    def add_four(self, terms: int, side_by_side: bool, ahead: Value | None) -> None:
+    def add(self, terms: int, side_by_side: bool, ahead: Value | None) -> None:
         """Add the products of the next four terms, or of fewer that are left."""
         builder = self.builder
-        loaded = self._vectors(terms, ahead)
+        loaded = self._interleaved(terms, ahead)
         if terms == 4:
-            self._ask()
-        for group, variable in enumerate(self.columns):
-            column = opaque(builder, builder.load(variable))
-            rows = range(group * GROUP, min(self.tile.rows, (group + 1) * GROUP))
-            for r in rows:
-                place = row_at(builder, column, r - rows[0], self.across)
-                factor = splat(builder, self._factor(place, terms, side_by_side), self.wide // 4)
-                for vector, total in zip(loaded, self.sums[r], strict=True):
-                    added = _add_products(builder, builder.load(total), factor, vector)
-                    builder.store(added, total)
-            further = _word(4) if side_by_side else builder.mul(_word(4), self.step)
-            builder.store(builder.gep(column, [further]), variable)
+            self.ask()
+        for r, place in self.factors(word(1) if side_by_side else self.along):
+            factor = splat(builder, self._factor(place, terms, side_by_side), self.wide // 4)
+            for vector, total in zip(loaded, self.sums[r], strict=True):
+                builder.store(_add_products(builder, builder.load(total), factor, vector), total)
 
     def _factor(self, place: Value, terms: int, side_by_side: bool) -> Value:
         """The next terms of a row of A, a byte each; 0 for those that are not there."""
@@ -128,22 +104,19 @@ class _Fours:
             return builder.load(builder.bitcast(place, LANE.as_pointer()), align=1)
         factor = ir.Constant(LANE, 0)
         for i in range(terms):
-            byte = builder.zext(builder.load(row_at(builder, place, i, self.step)), LANE)
+            byte = builder.zext(builder.load(row_at(builder, place, i, self.along)), LANE)
             factor = builder.or_(factor, builder.shl(byte, ir.Constant(LANE, 8 * i)))
         return factor
 
-    def _vectors(self, terms: int, ahead: Value | None) -> list[Value]:
+    def _interleaved(self, terms: int, ahead: Value | None) -> list[Value]:
         """Four rows of B's vectors, interleaved: a lane holds the terms of one column. Lanes are
         those of 16 bytes after 16 bytes, as shuffles leave them."""
         builder, kind = self.builder, ir.VectorType(BYTE, self.wide)
-        first = builder.load(self.vectors_at)
         rows = []
-        for i in range(terms):
-            place = row_at(builder, first, i, self.down)
+        for place in self.rows_of_vectors(terms):
             rows.append(builder.load(builder.bitcast(place, kind.as_pointer()), align=1))
             if ahead is not None:
                 ask_for(builder, builder.gep(place, [ahead]))
-        builder.store(row_at(builder, first, 4, self.down), self.vectors_at)
         rows += [ir.Constant(kind, None)] * (4 - terms)
         one, two = (
             [_mixed(builder, rows[i], rows[i + 1], 1, half) for half in (0, 1)] for i in (0, 2)
@@ -153,22 +126,6 @@ class _Fours:
             for low, high in zip(one, two, strict=True)
             for half in (0, 1)
         ]
-
-    def _ask(self) -> None:
-        """Ask for the lines that `product` asks for with as many terms."""
-        builder = self.builder
-        at = builder.load(self.asked_at)
-        for i in range(4):
-            place = row_at(builder, at, i, self.further)
-            for line in range(0, self.tile.rows, line_of(self.tile)):
-                ask_for(builder, builder.gep(place, [_word(line)]))
-        asked = builder.add(builder.load(self.asked), _word(4))
-        over = builder.icmp_signed(">=", asked, self.run)
-        behind = builder.gep(builder.load(self.run_at), [self.again])
-        builder.store(builder.select(over, _word(0), asked), self.asked)
-        builder.store(builder.select(over, behind, builder.load(self.run_at)), self.run_at)
-        next_ = builder.select(over, behind, row_at(builder, at, 4, self.further))
-        builder.store(next_, self.asked_at)
 
     def row(self, r: int) -> list[Value]:
         """The vectors of a row of the tile: the lowest byte of each sum, in order again."""
@@ -190,10 +147,6 @@ class _Fours:
             shuffled(builder, whole, whole, list(range(start, start + self.tile.lanes)))
             for start in starts
         ]
-
-
-def _word(value: int) -> Value:
-    return ir.Constant(WORD, value)
 
 
 def _mixed(builder: Builder, one: Value, two: Value, width: int, half: int) -> Value:

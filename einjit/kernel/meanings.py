@@ -166,6 +166,29 @@ def product_by_fours(*arguments: Any) -> Any:
     return product(*(*arguments[:10], cached, *arguments[10:]))
 
 
+def product_by_pairs(*arguments: Any) -> Any:
+    """The same, which the sums of the factors' pairs are not needed for."""
+    return product_by_fours(*arguments[:13])
+
+
+def pair_sums(
+    place: Memory,
+    at: int,
+    across: int,
+    along: int,
+    depth: int,
+    n: int,
+    sums: Any,
+    to: int,
+    lanes: int,
+) -> None:
+    """The products of elements by pairs, taken from 0."""
+    for i in range(n):
+        column = [place[at + i * across + k * along] for k in range(depth // 2 * 2)]
+        terms = np.array(column, place.kind)
+        sums[to + i] = 0 - np.sum(terms[::2] * terms[1::2], dtype=place.kind)
+
+
 def row_sums(
     sums: Any,
     one: Memory,
@@ -328,7 +351,8 @@ MEANINGS: dict[str, Any] = {
             *(scratch, widen, narrow, place, parts, row_of, take, give, room, set_loop),
             *(load, load_first, product, update, update_past, prefetch, store, store_first),
             *(transpose_rows, turn, stream, settle),
-            *(row_sums, column_sums, column_products, product_by_fours),
+            *(row_sums, column_sums, column_products),
+            *(product_by_fours, product_by_pairs, pair_sums),
             *(to_line, fill, multiplied, store_past),
         )
     },

@@ -10,7 +10,7 @@ import numpy as np
 
 from einjit.plan.groups import MOST_LOOPS, Groups, unit_loop
 from einjit.plan.indices import PAGE, Loops
-from einjit.plan.packed import LINE, MOST_TERMS, SCRATCH, Packed, macrokernel, move
+from einjit.plan.packed import LINE, MOST_TERMS, SCRATCH, Packed, by_pairs, macrokernel, move
 from einjit.plan.spans import Span
 from einjit.target import caches, is_far
 
@@ -84,7 +84,7 @@ class Packing:
         far = tuple(i for i in groups.h if i not in self.s)
         self.h = (*self._last(far, None, self.c), *self.s)
         columns = self.units[0] in self.m
-        self.turned = columns and self.kernel.fours and self.volume(self.n) > self.wide
+        self.turned = columns and self.kernel.terms == 4 and self.volume(self.n) > self.wide
         self.rows = self.turned or not columns
         self.m = self._last(self.m, self._row_loop(), self.c)
         self.k = self._last(self.k, *self._first_of(self.k), self.a)
@@ -102,7 +102,9 @@ class Packing:
         self.guarded = not (self.pack_b or self._is_whole())
         self.past = self._is_past()
         asked = self.swept or self._is_asked_for()
-        self.kernel = replace(self.kernel, far=asked, past=self.past and self.direct)
+        kernel = replace(self.kernel, far=asked, past=self.past and self.direct)
+        extents = self.volume(self.m), self.volume(self.n), self.volume(self.k)
+        self.kernel = by_pairs(kernel, extents, self.rows)
 
     def packed(self) -> Packed:
         """The structure."""

@@ -26,6 +26,12 @@ FEW_OF_LANES = 4
 """Of a block's columns so small a part or less is not worth its shuffles. Measured: 2 to 4 columns
 of 16 take 0.5 to 0.8 of the time one by one, 8 and 12 take 0.86 to 0.93 as blocks."""
 
+PRODUCTS = {1: "product", 2: "product_by_pairs", 4: "product_by_fours"}
+"""What adds so many terms at once."""
+
+PAIR_SUMS = 4096
+"""Columns of B whose sums of pairs are kept for all strips of A; of more each strip finds them."""
+
 ELEMENT = "X[at + r * to_row + c * to_column] = Y[from_ + r * row + c * column]"
 
 
@@ -43,6 +49,10 @@ def write_macrokernel(kernel: Macrokernel, w: Writer) -> None:
         for name in "abc":
             w.line(f"{name.upper()} = pointer({name}, {kernel.dtype})")
         w.line(f"copy = scratch({kernel.rows * row}, {kernel.dtype})", "of a strip of A")
+        if kernel.terms == 2:
+            w.line(f"pairs_a = scratch({_vector_of(kernel.rows)}, {kernel.dtype})", "sums of pairs")
+            w.line(f"pairs_b = scratch({PAIR_SUMS + kernel.wide}, {kernel.dtype})")
+            w.line(f"kept = n <= {PAIR_SUMS}")
         if not kernel.past:
             w.line(f"ask_c = depth >= {ASKED_TERMS} and m * c_m > {FAR_C}", "for tiles of C")
         w.line(f"strips = (m + {kernel.rows - 1}) // {kernel.rows}")
@@ -60,6 +70,8 @@ def write_macrokernel(kernel: Macrokernel, w: Writer) -> None:
             with w.block(f"if a_k == 1 and a_m % {PAGE // size} == 0 and n > {kernel.wide}:"):
                 _copy_strip(kernel, row, w)
                 w.line(f"strip, at, s_m = copy, 0, {row}")
+            if kernel.terms == 2:
+                _pair_sums_of_strip(kernel, w)
             _next_strip(kernel, LINE // size, w)
             w.line("j = 0")
             with w.block("while j < n:", "JR: a micropanel of B"):
@@ -104,6 +116,19 @@ def _copy_strip(kernel: Macrokernel, row: int, w: Writer) -> None:
             w.line(f"store(last, copy, r * {row} + k)")
 
 
+def _pair_sums_of_strip(kernel: Macrokernel, w: Writer) -> None:
+    """The sums of pairs of a strip's rows; of columns those of a whole vector, if A has as many."""
+    w.line("summed = rows")
+    with w.block("if s_m == 1:"):
+        w.line(f"summed = minimum(m - i, {_vector_of(kernel.rows)})")
+    w.line(f"pair_sums(strip, at, s_m, a_k, depth, summed, pairs_a, 0, {kernel.lanes})")
+
+
+def _vector_of(rows: int) -> int:
+    """Lanes of the smallest vector, or vectors, that a column of so many rows fits in."""
+    return 1 << (rows - 1).bit_length()
+
+
 def _microkernels(kernel: Macrokernel, vectors: int, w: Writer) -> None:
     """A register tile over the whole depth, of as many rows as the strip has; what C has there is
     asked for before."""
@@ -112,13 +137,19 @@ def _microkernels(kernel: Macrokernel, vectors: int, w: Writer) -> None:
             for lane in range(kernel.lanes - 1, vectors * kernel.lanes, kernel.lanes):
                 w.line(f"prefetch(C, (i + r) * c_m + j + {lane})")
     ahead = "ahead" if kernel.far else "0"
-    product = "product_by_fours" if kernel.fours else "product"
+    if kernel.terms == 2:
+        w.line("to = j if kept else 0")
+        with w.block("if i == 0 or not kept:"):
+            width = vectors * kernel.lanes
+            w.line(f"pair_sums(B, j * b_j, 1, b_k, depth, {width}, pairs_b, to, {kernel.lanes})")
     for rows in range(kernel.rows, 0, -1):
         test = f"{'if' if rows == kernel.rows else 'elif'} rows == {rows}:"
         with w.block(test if rows > 1 or kernel.rows == 1 else "else:"):
-            cached = "" if kernel.fours else "1, "
-            shape = f"depth, {rows}, {vectors}, {cached}{ahead}, asked, {kernel.lanes}"
-            w.line(f"tile = {product}(strip, at, s_m, a_k, B, j * b_j, b_k, {shape})")
+            few = kernel.terms == 2 and rows <= kernel.rows // 2  # compiled in half of the time
+            terms = 1 if few else kernel.terms
+            cached, pairs = "1, " * (terms == 1), ", pairs_a, pairs_b, to" * (terms == 2)
+            shape = f"depth, {rows}, {vectors}, {cached}{ahead}, asked, {kernel.lanes}{pairs}"
+            w.line(f"tile = {PRODUCTS[terms]}(strip, at, s_m, a_k, B, j * b_j, b_k, {shape})")
             last = "n - j" if vectors == 1 else f"n - j - {kernel.lanes}"
             if kernel.past:
                 w.line(f"update_past(tile, C, i * c_m + j, c_m, {last})")

@@ -28,6 +28,7 @@ CALLED = {
         *("call4", "call9", "call12", "give", "parts", "place"),
         *("room", "row_of", "set_loop", "take"),
     ),
+    "pairs": ("pair_sums", "product_by_pairs"),
     "streams": ("fill", "multiplied", "settle", "store_past", "stream", "to_line"),
     "turning": ("transpose_rows", "turn"),
     "vectors": (

@@ -1,0 +1,168 @@
+"""macrokernel 3×8
+
+C[i, j] = Σ A[i, k] B[k, j] in int64, added to C with `accumulate`
+microkernels of 3 rows × 2 vectors of 4 lanes, or fewer
+two terms take one multiplication
+j has unit stride in C, and in B within each micropanel: where that begins, B lies at
+j * b_j + k * b_k; the other strides are given in elements
+"""
+
+from numba.types import int64
+
+from einjit.kernel.intrinsics import minimum, pointer, scratch
+from einjit.kernel.pairs import pair_sums, product_by_pairs
+from einjit.kernel.vectors import load, load_first, prefetch, product, store, update
+
+CODEGEN = 1
+
+
+def contract(m, n, depth, a, a_m, a_k, b, b_j, b_k, c, c_m, accumulate):
+    A = pointer(a, int64)
+    B = pointer(b, int64)
+    C = pointer(c, int64)
+    copy = scratch(780, int64)  # of a strip of A
+    pairs_a = scratch(4, int64)  # sums of pairs
+    pairs_b = scratch(4104, int64)
+    kept = n <= 4096
+    ask_c = depth >= 64 and m * c_m > 4096  # for tiles of C
+    strips = (m + 2) // 3
+    nothing = (A, 0, 0, depth, 0)  # to be asked for
+    height = (m + strips - 1) // strips
+    i = 0
+    while i < m:  # IR: a strip of A
+        rows = minimum(height, m - i)
+        below = i + height
+        strip, at, s_m = A, i * a_m, a_m
+        if a_k == 1 and a_m % 512 == 0 and n > 8:
+            for r in range(rows):
+                from_row = (i + r) * a_m
+                k = 0
+                while k + 4 <= depth:
+                    store(load(A, from_row + k, 1, 4), copy, r * 260 + k)
+                    k += 4
+                if k < depth:
+                    last = load_first(A, from_row + k, 1, depth - k, 4)
+                    store(last, copy, r * 260 + k)
+            strip, at, s_m = copy, 0, 260
+        summed = rows
+        if s_m == 1:
+            summed = minimum(m - i, 4)
+        pair_sums(strip, at, s_m, a_k, depth, summed, pairs_a, 0, 4)
+        further, run, again = a_m, rows, 8
+        next_strip = below * a_m
+        if a_k != 1:
+            next_strip += (height - 1) * a_m
+            further, run, again = a_k, depth, 0
+        asked = (A, next_strip, further, run, again)
+        if below >= m:
+            asked = nothing
+        j = 0
+        while j < n:  # JR: a micropanel of B
+            if n - j > 4:
+                if ask_c:
+                    for r in range(rows):
+                        prefetch(C, (i + r) * c_m + j + 3)
+                        prefetch(C, (i + r) * c_m + j + 7)
+                to = j if kept else 0
+                if i == 0 or not kept:
+                    pair_sums(B, j * b_j, 1, b_k, depth, 8, pairs_b, to, 4)
+                if rows == 3:
+                    tile = product_by_pairs(
+                        strip,
+                        at,
+                        s_m,
+                        a_k,
+                        B,
+                        j * b_j,
+                        b_k,
+                        depth,
+                        3,
+                        2,
+                        0,
+                        asked,
+                        4,
+                        pairs_a,
+                        pairs_b,
+                        to,
+                    )
+                    update(tile, C, i * c_m + j, c_m, n - j - 4, accumulate)
+                elif rows == 2:
+                    tile = product_by_pairs(
+                        strip,
+                        at,
+                        s_m,
+                        a_k,
+                        B,
+                        j * b_j,
+                        b_k,
+                        depth,
+                        2,
+                        2,
+                        0,
+                        asked,
+                        4,
+                        pairs_a,
+                        pairs_b,
+                        to,
+                    )
+                    update(tile, C, i * c_m + j, c_m, n - j - 4, accumulate)
+                else:
+                    tile = product(
+                        strip, at, s_m, a_k, B, j * b_j, b_k, depth, 1, 2, 1, 0, asked, 4
+                    )
+                    update(tile, C, i * c_m + j, c_m, n - j - 4, accumulate)
+            else:
+                if ask_c:
+                    for r in range(rows):
+                        prefetch(C, (i + r) * c_m + j + 3)
+                to = j if kept else 0
+                if i == 0 or not kept:
+                    pair_sums(B, j * b_j, 1, b_k, depth, 4, pairs_b, to, 4)
+                if rows == 3:
+                    tile = product_by_pairs(
+                        strip,
+                        at,
+                        s_m,
+                        a_k,
+                        B,
+                        j * b_j,
+                        b_k,
+                        depth,
+                        3,
+                        1,
+                        0,
+                        asked,
+                        4,
+                        pairs_a,
+                        pairs_b,
+                        to,
+                    )
+                    update(tile, C, i * c_m + j, c_m, n - j, accumulate)
+                elif rows == 2:
+                    tile = product_by_pairs(
+                        strip,
+                        at,
+                        s_m,
+                        a_k,
+                        B,
+                        j * b_j,
+                        b_k,
+                        depth,
+                        2,
+                        1,
+                        0,
+                        asked,
+                        4,
+                        pairs_a,
+                        pairs_b,
+                        to,
+                    )
+                    update(tile, C, i * c_m + j, c_m, n - j, accumulate)
+                else:
+                    tile = product(
+                        strip, at, s_m, a_k, B, j * b_j, b_k, depth, 1, 1, 1, 0, asked, 4
+                    )
+                    update(tile, C, i * c_m + j, c_m, n - j, accumulate)
+            j += 8
+            asked = nothing
+        i = below
