@@ -470,8 +470,8 @@ def test_a_child_forked_while_numba_is_imported_fetches_threads_itself(shared):
     code = """
         import os, sys, time
         import numpy as np, einjit
+        from einjit.kernel import parallel
         from einjit.kernel.layout import DRIVER, PATIENCE
-        from einjit.kernel.parallel import NEVER
         a = np.ones((400, 400))
         native = einjit.registry.native
 
@@ -482,7 +482,7 @@ def test_a_child_forked_while_numba_is_imported_fetches_threads_itself(shared):
             return native.process[DRIVER] != 0
 
         with einjit.registry._lock:  # what imports waits for it
-            while native.process[PATIENCE] != NEVER:
+            while native.process[PATIENCE] == parallel.PATIENCE:
                 einjit.einsum("ij,kj->ik", a, a)
             child = os.fork()
         if child == 0:
@@ -675,6 +675,27 @@ def test_threads_wake_after_enough_large_calls_and_small_calls_never_need_numba(
     settings = {"EINJIT_CACHE_DIR": folder, "NUMBA_NUM_THREADS": 2}
     assert children.run(code, **settings).endswith("True")  # compiled here
     assert children.run(code, **settings) == "True True True"
+
+
+@pytest.mark.parametrize("before", ["nothing", "the import has begun"])
+def test_a_call_that_takes_longer_than_the_import_waits_for_it(shared, layer, before):
+    code = """
+        import sys, threading
+        import numpy as np, einjit
+        from einjit.kernel import parallel
+        from einjit.kernel.layout import DEBT, DRIVER, PATIENCE
+        a = np.ones((400, 400))
+        native = einjit.registry.native
+        assert (einjit.einsum("ij,kj->ik", a, a) == 400).all()  # from the cache
+        if sys.argv[1] == "the import has begun":
+            while native.process[PATIENCE] == parallel.PATIENCE:
+                einjit.einsum("ij,kj->ik", a, a)
+        native.process[DEBT] += parallel.LONG  # as if the next one took so long
+        assert (einjit.einsum("ij,kj->ik", a, a) == 400).all()
+        assert native.process[DRIVER] and "numba" in sys.modules
+    """
+    settings = {"EINJIT_CACHE_DIR": shared, "EINJIT_CACHE": "ro", **layer}
+    assert children.run(code, before, **settings) == ""
 
 
 def test_a_layer_that_is_not_there_is_no_misfortune(shared):

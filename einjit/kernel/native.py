@@ -121,6 +121,12 @@ class Native:
         self.process[PATIENCE], self.process[LOCK] = patience, lock
         self.process[DRIVER] = driver  # last: calls in other threads begin to launch now
 
+    @property
+    def owed(self) -> int:
+        """Nanoseconds that large calls have taken without the parallel loop, the one that asks
+        for it included."""
+        return int(self.process[DEBT])
+
     def forgive(self) -> None:
         """Forget how long large calls have gone without the parallel loop."""
         self.process[DEBT] = 0

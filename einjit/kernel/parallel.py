@@ -2,8 +2,8 @@
 
 numba's threads are there when numba is, and importing it takes longer than many a call. So large
 calls run in one thread until they have taken some time, and go on in it while another thread
-imports numba. What waits for the import is a call of something new, which needs the registry, and
-a program that ends.
+imports numba. What waits for the import is a call that takes longer itself, a call of something
+new, which needs the registry, and a program that ends.
 """
 
 import ctypes
@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 PATIENCE = 50_000_000
 """Nanoseconds of large calls in one thread before numba is imported, which takes three times as
 long; a process that ends meanwhile waits for that."""
+
+LONG = 500_000_000
+"""Nanoseconds of a call in one thread that waits for the import: it gains more in several."""
 
 NEVER = sys.maxsize
 """Patience of a process that must not launch threads."""
@@ -51,26 +54,33 @@ class Threads:
 
     def wait(self) -> None:
         """Begin to count what large calls could save, if there is no parallel loop yet."""
+        self._native.forgive()
         if self._driver is None and not self._forbidden:
             self._share(0, PATIENCE)
 
     def wake(self) -> None:
         """What large calls do about threads once they have waited for them."""
-        if not self._registry_lock.acquire(blocking=False):
+        is_long = self._native.owed > LONG
+        if not self._registry_lock.acquire(timeout=LONG / 1e9 if is_long else 0):
             return  # the next call asks again
         try:
             if admitted() < 2:  # for now: another thread may ask for more
-                self._native.forgive()
                 self.wait()
-            elif self._ready or self._driver is not None:
+            elif self._ready or self._driver is not None or is_long:
                 self.fetch()
             else:
-                self._share(0, NEVER)  # until it is ready
-                threading.Thread(target=self._prepare, name="einjit: import numba").start()
-        except RuntimeError as problem:  # the process ends, or has all the threads it may have
-            logger.info("threads: none, numba is not imported: %s", problem)
+                self._share(0, self._native.owed + LONG)  # until it is ready, or a call is long
+                self._import_aside()
         finally:
             self._registry_lock.release()
+
+    def _import_aside(self) -> None:
+        """Import numba in a thread of its own."""
+        try:
+            threading.Thread(target=self._prepare, name="einjit: import numba").start()
+        except RuntimeError as problem:  # the process ends, or has all the threads it may have
+            self._share(0, NEVER)
+            logger.info("threads: none, numba is not imported: %s", problem)
 
     def _prepare(self) -> None:
         """Import numba; large calls go on meanwhile."""
@@ -78,6 +88,7 @@ class Threads:
             try:
                 _initialize()
             except Exception as problem:  # threads are a gain, not a need
+                self._share(0, NEVER)
                 logger.warning("threads: none, calls run in one: %s", problem)
                 return
             self._ready = True

@@ -305,7 +305,7 @@ def lower_batched(name: str, reason: str, task: Task) -> Lowered:
         widths=widths,
         boxes=batch - 1 if roles.tall else None,
         below=BOXES_BELOW * _comes_in_rows(loops, strides[0], roles, task),
-        past=_goes_past(loops, task),
+        past=_is_past(loops, task),
     )
 
     def value(operand: int | None, loop: int) -> int:
@@ -328,7 +328,7 @@ def lower_batched(name: str, reason: str, task: Task) -> Lowered:
     return Lowered(name, reason, loops, nest, sizes, tiles, time, roles.place)
 
 
-def _goes_past(loops: Loops, task: Task) -> bool:
+def _is_past(loops: Loops, task: Task) -> bool:
     """Whether the result is so large that it leaves the caches anyway, and is written once, in rows
     of whole lines."""
     lines = loops.extents[-1] * task.itemsizes[-1] % LINE == 0
