@@ -680,7 +680,7 @@ def test_threads_wake_after_enough_large_calls_and_small_calls_never_need_numba(
 @pytest.mark.parametrize("before", ["nothing", "the import has begun"])
 def test_a_call_that_takes_longer_than_the_import_waits_for_it(shared, layer, before):
     code = """
-        import sys, threading
+        import sys
         import numpy as np, einjit
         from einjit.kernel import parallel
         from einjit.kernel.layout import DEBT, DRIVER, PATIENCE

@@ -142,14 +142,13 @@ def _microkernels(kernel: Macrokernel, vectors: int, w: Writer) -> None:
         with w.block("if i == 0 or not kept:"):
             width = vectors * kernel.lanes
             w.line(f"pair_sums(B, j * b_j, 1, b_k, depth, {width}, pairs_b, to, {kernel.lanes})")
+    product, pairs = PRODUCTS[kernel.terms], ", pairs_a, pairs_b, to" * (kernel.terms == 2)
     for rows in range(kernel.rows, 0, -1):
         test = f"{'if' if rows == kernel.rows else 'elif'} rows == {rows}:"
         with w.block(test if rows > 1 or kernel.rows == 1 else "else:"):
-            few = kernel.terms == 2 and rows <= kernel.rows // 2  # compiled in half of the time
-            terms = 1 if few else kernel.terms
-            cached, pairs = "1, " * (terms == 1), ", pairs_a, pairs_b, to" * (terms == 2)
+            cached = "1, " * (kernel.terms == 1)
             shape = f"depth, {rows}, {vectors}, {cached}{ahead}, asked, {kernel.lanes}{pairs}"
-            w.line(f"tile = {PRODUCTS[terms]}(strip, at, s_m, a_k, B, j * b_j, b_k, {shape})")
+            w.line(f"tile = {product}(strip, at, s_m, a_k, B, j * b_j, b_k, {shape})")
             last = "n - j" if vectors == 1 else f"n - j - {kernel.lanes}"
             if kernel.past:
                 w.line(f"update_past(tile, C, i * c_m + j, c_m, {last})")

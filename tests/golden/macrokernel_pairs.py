@@ -11,7 +11,7 @@ from numba.types import int64
 
 from einjit.kernel.intrinsics import minimum, pointer, scratch
 from einjit.kernel.pairs import pair_sums, product_by_pairs
-from einjit.kernel.vectors import load, load_first, prefetch, product, store, update
+from einjit.kernel.vectors import load, load_first, prefetch, store, update
 
 CODEGEN = 1
 
@@ -107,8 +107,23 @@ def contract(m, n, depth, a, a_m, a_k, b, b_j, b_k, c, c_m, accumulate):
                     )
                     update(tile, C, i * c_m + j, c_m, n - j - 4, accumulate)
                 else:
-                    tile = product(
-                        strip, at, s_m, a_k, B, j * b_j, b_k, depth, 1, 2, 1, 0, asked, 4
+                    tile = product_by_pairs(
+                        strip,
+                        at,
+                        s_m,
+                        a_k,
+                        B,
+                        j * b_j,
+                        b_k,
+                        depth,
+                        1,
+                        2,
+                        0,
+                        asked,
+                        4,
+                        pairs_a,
+                        pairs_b,
+                        to,
                     )
                     update(tile, C, i * c_m + j, c_m, n - j - 4, accumulate)
             else:
@@ -159,8 +174,23 @@ def contract(m, n, depth, a, a_m, a_k, b, b_j, b_k, c, c_m, accumulate):
                     )
                     update(tile, C, i * c_m + j, c_m, n - j, accumulate)
                 else:
-                    tile = product(
-                        strip, at, s_m, a_k, B, j * b_j, b_k, depth, 1, 1, 1, 0, asked, 4
+                    tile = product_by_pairs(
+                        strip,
+                        at,
+                        s_m,
+                        a_k,
+                        B,
+                        j * b_j,
+                        b_k,
+                        depth,
+                        1,
+                        1,
+                        0,
+                        asked,
+                        4,
+                        pairs_a,
+                        pairs_b,
+                        to,
                     )
                     update(tile, C, i * c_m + j, c_m, n - j, accumulate)
             j += 8
