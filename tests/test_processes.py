@@ -698,6 +698,30 @@ def test_a_call_that_takes_longer_than_the_import_waits_for_it(shared, layer, be
     assert children.run(code, before, **settings) == ""
 
 
+def test_a_call_of_one_thread_does_not_delay_the_others(shared):
+    """Once numba is there the first call that may use threads has them."""
+    code = """
+        import threading
+        import numpy as np, einjit
+        from einjit.kernel import parallel
+        from einjit.kernel.layout import DRIVER, PATIENCE
+        a = np.ones((400, 400))
+        native = einjit.registry.native
+        while native.process[PATIENCE] == parallel.PATIENCE:
+            einjit.einsum("ij,kj->ik", a, a)
+        for thread in threading.enumerate():
+            if thread is not threading.current_thread():
+                thread.join()  # that which imports numba
+        with einjit.threads(1):
+            assert (einjit.einsum("ij,kj->ik", a, a) == 400).all()
+        assert not native.process[DRIVER]
+        assert (einjit.einsum("ij,kj->ik", a, a) == 400).all()
+        assert native.process[DRIVER]
+    """
+    settings = {"EINJIT_CACHE_DIR": shared, "EINJIT_CACHE": "ro", "NUMBA_NUM_THREADS": 2}
+    assert children.run(code, **settings) == ""
+
+
 def test_a_layer_that_is_not_there_is_no_misfortune(shared):
     """Large calls go on in one thread."""
     code = """

@@ -64,8 +64,9 @@ class Threads:
         if not self._registry_lock.acquire(timeout=LONG / 1e9 if is_long else 0):
             return  # the next call asks again
         try:
-            if admitted() < 2:  # for now: another thread may ask for more
-                self.wait()
+            if admitted() < 2:  # for now: the next call may ask for more
+                if not self._ready:
+                    self.wait()
             elif self._ready or self._driver is not None or is_long:
                 self.fetch()
             else:
