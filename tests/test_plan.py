@@ -23,6 +23,7 @@ from einjit.plan.indices import Loops, arrange, inner_cost, simplify
 from einjit.plan.lowering import (
     LONG_SUM,
     LOWERINGS,
+    SHORTEST_OF_MANY,
     SHORTEST_SIDE,
     SHORTEST_SUM,
     SMALL_PRODUCT,
@@ -34,7 +35,7 @@ from einjit.plan.path import MOST_TOGETHER, STEP
 from einjit.plan.plan import CAST_FIRST, EARLY, make_plan
 from einjit.plan.tiled import LANES, TILE, TILE_OF_SUMS
 from einjit.plan.tiling import tile, tile_of_sums
-from einjit.target import last_cache, vector_bytes, vector_registers
+from einjit.target import caches, last_cache, vector_bytes, vector_registers
 
 LENGTH = strip_length("float64")
 FEWEST = STRIPS * SHORT_STRIP // 8
@@ -349,6 +350,7 @@ def table():
     reasons = {row.name: row.reason for row in LOWERINGS}
     few, long = FEW_TILES - 1, LONG_SUM
     side, k = SHORTEST_SIDE, SHORTEST_SUM
+    large, many = math.isqrt(caches()[1] // 8) + 1, SHORTEST_OF_MANY
     enough = -(-SMALL_PRODUCT // (side * k))
     doubles, most = vector_bytes() // 8, 3 * vector_registers() // 4  # of columns' sums
     for name, plan in [
@@ -366,10 +368,11 @@ def table():
         ("empty", plan_of("i,i->i", (0,), (1,))),
         ("nest", plan_of("i->", (1,))),
         ("nest", plan_of("ij,jk->ik", (2, 3), (3, 4))),
-        ("nest", plan_of("i->", (long - 1,))),
+        ("nest", plan_of("i->", (long // 8 - 1,))),
         ("nest", plan_of("ij->i", (FEW_TILES, long))),
         ("nest", plan_of("i,i->i", (long,), (long,))),
         ("split", plan_of("i->", (long,))),
+        ("split", plan_of("i,i->", (long - 1,), (long - 1,))),
         ("split", plan_of("ij->i", (few, long))),
         ("split", plan_of("ji->i", (long, few), dtype="float16")),
         ("split", plan_of("ij,jk->ik", (3, long), (long, 3), dtype="float16")),
@@ -381,6 +384,10 @@ def table():
         ("nest", plan_of("ij,jk->ik", (side - 1, 20), (20, enough))),
         ("nest", plan_of("ij,jk->ik", (enough, 20), (20, side - 1))),
         ("nest", plan_of("ij,jk->ik", (30, k - 1), (k - 1, 30))),
+        ("unrolled", plan_of("ij,jk->ik", (large, many - 1), (many - 1, large))),
+        ("packed", plan_of("ij,jk->ik", (large, many), (many, large))),
+        ("packed", plan_of("ij,jk->ik", (large, k), (k, large), dtype="complex64")),
+        ("packed", plan_of("ij,kj->ik", (large, k), (large, k))),
         # A few rows with many, the contracted loop side by side in both.
         ("dots", plan_of("ij,kj->ik", (FEW_WIDE, 200), (50, 200))),
         ("dots", plan_of("ij,kj->ik", (FEW, 200), (50, 200), dtype="float32")),

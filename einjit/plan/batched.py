@@ -12,7 +12,7 @@ from einjit.plan.groups import Groups, with_a_row
 from einjit.plan.indices import LINE, Loops, bytes_moved, simplify
 from einjit.plan.nest import BLOCK, Nest
 from einjit.plan.nesting import UNROLLED, outermost
-from einjit.plan.task import BYTE_TIME, FMA_TIME, Lowered, Task
+from einjit.plan.task import FMA_TIME, Lowered, Task, move_time
 from einjit.target import is_far, vector_bytes, vector_registers
 
 MULTIPLIED = (*SUMMED, "complex64", "complex128")
@@ -324,7 +324,7 @@ def lower_batched(name: str, reason: str, task: Task) -> Lowered:
     nest = replace(nest, constants=tuple(tiny))
     sizes = tuple(size for name, _, _, size in found if name not in dict(tiny))
     moved = sum(bytes_moved(loops, task.itemsizes))
-    time = max(loops.iterations / lanes * FMA_TIME, moved * BYTE_TIME)
+    time = max(loops.iterations / lanes * FMA_TIME, move_time(moved))
     return Lowered(name, reason, loops, nest, sizes, tiles, time, roles.place)
 
 

@@ -10,11 +10,14 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from einjit.plan.groups import wants_swap
-from einjit.plan.indices import PAGE, Loops
+from einjit.plan.indices import PAGE, Loops, bytes_moved
 from einjit.plan.packed import LINE, MOST_TERMS, SCRATCH, Packed, macrokernel
 from einjit.plan.packing import COPY_TIME, KEPT_ROWS, NEAR_BATCH, Packing
 from einjit.plan.spans import Span
+from einjit.plan.task import FMA_TIME, PARALLEL_TIME, move_time
 from einjit.target import cores, last_cache
 
 SCATTER_TIME = 2 * COPY_TIME
@@ -33,19 +36,27 @@ STRIPS = 3
 """Strips of a box of A where iterations lie side by side: B's boxes take half of the scratch
 memory, so that A is packed once or twice. Measured: 0.82 to 0.96 of the time, 2 to 4 strips."""
 
+WAYS = 8
+"""Rows of C that one set of the L1 cache has room for: where they begin whole pages apart, strips
+of more take up to twice as long while sums are short,"""
+
+SHORT_SUM = 16
+"""of at most so many terms."""
+
 SWEPT_WIDTH = 8192
 """Bytes of the rows of a box of B that is swept: of boxes for the caches, or of blocks of 256 rows,
 memory gives up to half as much, and less of 8 rows."""
 
-WORTH_SHARING = 1 << 20
-"""Multiplications from which a contraction is cut into tiles for several cores."""
+SHARED_ROW = 4000
+"""What a row of C costs that two cores write to, in multiplications and additions of a lane: each
+prefetches lines that the other one writes, even where none has elements of both."""
 
 
 @dataclass(frozen=True, slots=True)
 class Blocked:
     """A packed contraction with its numbers: `sizes` those of `packed.sizes()`, `order` which of
     the step's operands is A and which is B, `most_terms` from how many on a sum is to be cut
-    into spans."""
+    into spans, `time` a rough estimate of one thread's nanoseconds."""
 
     packed: Packed
     loops: Loops
@@ -53,6 +64,7 @@ class Blocked:
     tiles: int
     order: tuple[int, ...]
     most_terms: int | None
+    time: float
 
 
 def block(loops: Loops, dtype: str, span: Span | None = None) -> Blocked:
@@ -78,7 +90,14 @@ class _Blocking(Packing):
         box, per_tile, tiles = self._tiles(packed)
         arranged = self.loops.take([*self.h, *self.m, *self.n, *self.k])
         sizes = self._sizes(packed, box, per_tile)
-        return Blocked(packed, arranged, sizes, tiles, order, self._most_terms())
+        return Blocked(packed, arranged, sizes, tiles, order, self._most_terms(), self._time())
+
+    def _time(self) -> float:
+        """One thread's nanoseconds, about: four multiplications each of complex numbers, of which
+        a vector has half as many."""
+        fma_time = 2 * FMA_TIME if np.dtype(self.dtype).kind == "c" else FMA_TIME
+        moved = sum(bytes_moved(self.loops, [self.size] * 3))
+        return self.loops.iterations / self.kernel.lanes * fma_time + move_time(moved)
 
     def _tiles(self, packed: Packed) -> tuple[dict[int, int], int, int]:
         """The boxes, how many boxes of M are a tile's, and the number of tiles.
@@ -87,18 +106,18 @@ class _Blocking(Packing):
         number of threads the same.
         """
         best: tuple[float, dict[int, int], int, int] | None = None
-        work = self.volume(range(len(self.extents)))
-        busy = cores() if work >= WORTH_SHARING else 1
+        busy = cores() if self._time() >= PARALLEL_TIME else 1
         time_a, time_b = (SCATTER_TIME if one else COPY_TIME for one in packed.scattered[:2])
+        terms = self.volume(self.k)
         copy_a = time_a if packed.pack_a or self.paged else READ_TIME
         # What is swept keeps its long rows.
         cuts: tuple[float, ...] = (1, 2, 4) if self.swept else (1, 1.5, 2, 3, 4, 6, 8, 16)
         if packed.pack_a and self.volume(self.m) >= KEPT_ROWS:
             cuts = (1, 1.2, *cuts[1:])  # much of A is packed for each box: few and even ones
         for parts in cuts[: 1 if busy == 1 else None]:
-            box = self._boxes(packed, parts)
+            box = self._boxes(packed, parts, busy)
             boxes = {i: -(-self.extents[i] // box[i]) for i in box}
-            of_m = math.prod(boxes[i] for i in self.m)
+            of_m, of_n = (math.prod(boxes[i] for i in group) for group in (self.m, self.n))
             spans = self.span.number if self.span else 1
             outer = self.h if self.kept else (*self.h, *self.n)
             others = spans * math.prod(boxes.get(i, self.extents[i]) for i in outer)
@@ -113,24 +132,27 @@ class _Blocking(Packing):
                 of_a_core = self.volume(self.m) * whole / busy  # rows, were all work shared
                 rows = min(height * per_tile, self.volume(self.m))
                 cost = -(-tiles // busy) * rows / of_a_core + busy / (16 * tiles)
-                cost *= 1 + packed.pack_b * time_b / rows + copy_a / width
+                shared = 0.0
+                if of_n > 1 and self.units[2] in self.n:
+                    shared = SHARED_ROW / (max(width, self.volume(self.n) / busy) * terms)
+                cost *= 1 + packed.pack_b * time_b / rows + copy_a / width + shared
                 if best is None or cost < best[0]:
                     best = cost, box, per_tile, tiles
         assert best
         return best[1:]
 
-    def _boxes(self, packed: Packed, parts: float) -> dict[int, int]:
+    def _boxes(self, packed: Packed, parts: float, busy: int) -> dict[int, int]:
         """The extent of each loop's box, where that of N, or of M where A is kept, is so many times
-        smaller than it could."""
-        l2 = self.room()
+        smaller than it could, and so many cores are to have work."""
         whole = PAGE if self.many else LINE
         a, b, c = map(self._nearest, self.loops.strides, (whole, whole, LINE))
         deep = self.depth()
         of_k = self._fill(self.k, deep, [*b, *a], 1)
-        cut = max(math.prod(of_k.values()), 3 * deep // 4)
-        wide, high = self.columns(cut), l2 // (8 * cut * self.size)
-        if packed.direct and packed.rows and not packed.pack_a:
-            high = max(high, -(-TALL // self.kernel.rows) * self.kernel.rows)  # whole strips
+        depth = math.prod(of_k.values())
+        cut = max(depth, 3 * deep // 4)
+        # Cores are to have rows of C of their own, not parts of the same ones.
+        wide = self.columns(depth if packed.direct else cut)
+        high = self._rows(packed, cut, busy)
         if self.kept:  # the more of A, the less often B is packed
             high = min(KEPT // (cut * self.size), self.volume(self.m))
             high, parts = int(high // parts), 1
@@ -154,6 +176,20 @@ class _Blocking(Packing):
             longest = max((*self.m, *self.n), key=lambda i: box[i])
             box[longest] = -(-box[longest] // 2)
         return box
+
+    def _rows(self, packed: Packed, cut: int, busy: int) -> int:
+        """Rows of a box of A."""
+        rows, all_rows = self.kernel.rows, self.volume(self.m)
+        high = max(1, self.room() // (8 * cut * self.size))
+        if not packed.direct:
+            return high
+        terms, pitch = self.volume(self.k), self.c[self.m[-1]] * self.size
+        if terms <= SHORT_SUM and pitch % PAGE == 0:
+            return min(WAYS, rows)
+        if packed.rows and not packed.pack_a:
+            high = max(high, -(-TALL // rows) * rows)  # whole strips
+        boxes = -(-all_rows // (busy * high))  # of each core: as many
+        return max(-(-all_rows // (busy * boxes)), rows)
 
     def _most_terms(self) -> int | None:
         """How many terms a sum may have of blocks so small: as many blocks as others have terms."""

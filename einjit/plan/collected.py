@@ -14,7 +14,7 @@ import numpy as np
 from einjit.names import index_name
 from einjit.plan.indices import LINE, Loops, bytes_moved, simplify
 from einjit.plan.nest import SHORT_ROW, Nest
-from einjit.plan.task import BYTE_TIME, Lowered, Task
+from einjit.plan.task import Lowered, Task, move_time
 from einjit.plan.tiled import LANES
 from einjit.plan.tiling import Tiling, arranged, even
 from einjit.target import last_cache, vector_bytes
@@ -247,5 +247,5 @@ def _lowered(
     tiles = math.prod(loops.extents[: nest.tiles.start])
     for i, length in zip(nest.tiles, box, strict=True):
         tiles *= -(-loops.extents[i] // length)
-    time = sum(bytes_moved(loops, task.itemsizes)) * BYTE_TIME
+    time = move_time(sum(bytes_moved(loops, task.itemsizes)))
     return Lowered(name, reason, loops, nest, sizes, tiles, time, (0,))

@@ -12,7 +12,7 @@ from einjit.plan.indices import Loops, bytes_moved, simplify
 from einjit.plan.nest import Nest
 from einjit.plan.nesting import FEW_TILES
 from einjit.plan.spans import LONG_SUM, pieces_of, spans_of
-from einjit.plan.task import BYTE_TIME, FMA_TIME, Lowered, Task
+from einjit.plan.task import FMA_TIME, Lowered, Task, move_time
 from einjit.target import last_cache, vector_bytes, vector_registers
 
 ROWS = 16
@@ -226,6 +226,6 @@ def lower_columns(name: str, reason: str, task: Task) -> tuple[Lowered, Task | N
         return loops.extents[loop] if operand is None else strides[operand][loop]
 
     sizes = tuple(value(operand, loop) for _, operand, loop in nest.sizes())
-    time = loops.iterations / nest.lanes * FMA_TIME + sum(moved) * BYTE_TIME
+    time = loops.iterations / nest.lanes * FMA_TIME + move_time(sum(moved))
     lowered = Lowered(name, reason, loops, nest, sizes, tiles, time, roles.place, pieces)
     return lowered, adding

@@ -10,7 +10,7 @@ from einjit.names import index_name
 from einjit.plan.groups import Groups, with_a_row
 from einjit.plan.indices import Loops, bytes_moved, simplify
 from einjit.plan.nest import TOGETHER, Nest
-from einjit.plan.task import BYTE_TIME, FMA_TIME, Lowered, Task
+from einjit.plan.task import FMA_TIME, Lowered, Task, move_time
 from einjit.target import is_far, vector_bytes
 
 FEW = 8
@@ -198,5 +198,5 @@ def lower_dots(name: str, reason: str, task: Task) -> Lowered:
     )
     tiles = math.prod(loops.extents[: nest.down]) * -(-loops.extents[nest.down] // TOGETHER)
     moved = sum(bytes_moved(loops, task.itemsizes))
-    time = loops.iterations / nest.lanes * FMA_TIME + moved * BYTE_TIME
+    time = loops.iterations / nest.lanes * FMA_TIME + move_time(moved)
     return Lowered(name, reason, loops, nest, sizes, tiles, time, place)

@@ -26,7 +26,7 @@ from einjit.plan.nesting import (
 )
 from einjit.plan.spans import LONG_SUM, SPANS, Span, pieces_of, spans_of
 from einjit.plan.streamed import is_streamed, lower_streamed
-from einjit.plan.task import BYTE_TIME, FMA_TIME, PARALLEL_TIME, Lowered, Task
+from einjit.plan.task import PARALLEL_TIME, Lowered, Task
 from einjit.plan.tiling import (
     Tiling,
     arranged,
@@ -37,7 +37,7 @@ from einjit.plan.tiling import (
     tiling_of,
 )
 from einjit.plan.unrolled import is_unrolled, lower_unrolled
-from einjit.target import vector_bytes
+from einjit.target import caches, vector_bytes
 
 NARROW = 4
 """Elements of a row up to which it is taken apart by LLVM, not transposed as part of a block."""
@@ -76,7 +76,11 @@ OTHER_SIDE = 16
 fewer a nest is as fast."""
 
 SHORTEST_SUM = 2
-"""Extent of K from which register tiles pay."""
+"""Extent of K from which register tiles pay, and"""
+
+SHORTEST_OF_MANY = 4
+"""of real matrices larger than the L2 cache, which a nest with vectors along their rows writes as
+fast as memory takes them."""
 
 FEW_ROWS = 4
 """Extent of the shorter side up to which a nest with vectors along its rows is faster than boxes
@@ -150,8 +154,16 @@ def _is_product(task: Task) -> bool:
         return False
     along = any(loops.strides[0][i] == 1 == loops.strides[1][i] for i in groups.k)
     long = k >= LONG_ENOUGH and (max(m, n) >= OTHER_SIDE or not along)
+    if k < SHORTEST_OF_MANY and _is_written_by_rows(loops, task):
+        return False
     shortest = SHORTEST_OF_LONG if long else SHORTEST_SIDE
     return min(m, n) >= shortest and k >= SHORTEST_SUM and m * n * k >= SMALL_PRODUCT
+
+
+def _is_written_by_rows(loops: Loops, task: Task) -> bool:
+    """Whether a nest writes the result at the speed of memory: if sums are short."""
+    written = bytes_moved(loops, task.itemsizes)[-1]
+    return written > caches()[1] and task.compute[0] != "c" and _has_long_rows(task)
 
 
 def _has_long_rows(task: Task) -> bool:
@@ -202,9 +214,6 @@ def _loop_to_cut(loops: Loops) -> int | None:
 
 
 def _packed(name: str, reason: str, task: Task, loops: Loops, blocked: Blocked) -> Lowered:
-    lanes = blocked.packed.macrokernel.lanes
-    moved = sum(bytes_moved(loops, task.itemsizes))
-    time = loops.iterations / lanes * FMA_TIME + moved * BYTE_TIME
     return Lowered(
         name,
         reason,
@@ -212,7 +221,7 @@ def _packed(name: str, reason: str, task: Task, loops: Loops, blocked: Blocked) 
         blocked.packed,
         blocked.sizes,
         blocked.tiles,
-        time,
+        blocked.time,
         blocked.order,
     )
 

@@ -8,8 +8,9 @@ from einjit.equation.operands import Layout
 from einjit.plan.indices import Loops, arrange, simplify
 from einjit.plan.nest import Nest
 from einjit.plan.packed import Packed
+from einjit.target import is_far
 
-PARALLEL_TIME = 30_000.0
+PARALLEL_TIME = 15_000.0
 """Nanoseconds of one thread's work from which more threads are asked for: a launch costs 2 to 20
 microseconds, and on a machine where others run, the wait for the last thread far more."""
 
@@ -21,7 +22,15 @@ FMA_TIME = 0.2
 """Nanoseconds of a vector's multiplication and addition in a microkernel."""
 
 BYTE_TIME = 0.05
-"""Nanoseconds that one thread takes to move a byte of an operand or the result."""
+"""Nanoseconds that one thread takes to move a byte between memory and registers."""
+
+CACHED_BYTE_TIME = 0.025
+"""The same between a cache and registers."""
+
+
+def move_time(moved: int) -> float:
+    """Nanoseconds that one thread takes to move so many bytes of operands and the result."""
+    return moved * (BYTE_TIME if is_far(moved) else CACHED_BYTE_TIME)
 
 
 @dataclass(frozen=True, slots=True)

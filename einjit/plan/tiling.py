@@ -9,7 +9,7 @@ import numpy as np
 from einjit.names import index_name
 from einjit.plan.indices import LINE, PAGE, Loops, bytes_moved, simplify
 from einjit.plan.nest import BLOCK, SHORT_ROW
-from einjit.plan.task import BYTE_TIME, LINE_TIME, Lowered, Task
+from einjit.plan.task import LINE_TIME, Lowered, Task, move_time
 from einjit.plan.tiled import LANES, Tiled
 from einjit.target import cores, last_cache, vector_bytes
 
@@ -223,7 +223,7 @@ def lower_tiled(name: str, reason: str, task: Task) -> Lowered:
     for i, length in zip((n - 2, n - 1), box, strict=True):
         tiles *= -(-loops.extents[i] // length) if i not in nest.contracted else 1
     moved = sum(bytes_moved(loops, task.itemsizes))
-    time = max(moved * BYTE_TIME, LINE_TIME * loops.iterations * largest / LINE)
+    time = max(move_time(moved), LINE_TIME * loops.iterations * largest / LINE)
     order = tuple(range(len(task.dtypes) - 1))
     return Lowered(name, reason, loops, nest, sizes, tiles, time, order)
 
