@@ -10,6 +10,7 @@ from einjit.equation.equation import Equation
 from einjit.equation.operands import Layout, view_of
 from einjit.equation.parser import as_text, parse
 from einjit.errors import ArgumentError, EinjitError, ShapeError, in_call
+from einjit.kernel.layout import INTO
 from einjit.plan.plan import Plan, make_plan
 from einjit.profile import recorder
 from einjit.registry import registry
@@ -75,11 +76,14 @@ def einsum(
             call = registry.find(*operands)
             if call is not None:
                 return call(*operands)
-        else:
-            given = () if out is None else (out,)
-            call = _find(operands, given, order)
+        elif order is _KEEP:
+            call = registry.find_into(*operands, out)
             if call is not None:
-                return call(*operands, *given)
+                return call(*operands, out)
+        elif out is None:
+            call = _find(operands, order)
+            if call is not None:
+                return call(*operands)
     return _einsum(operands, out, dtype, order, casting, optimize)
 
 
@@ -183,28 +187,17 @@ def _einsum(
     return np.einsum(*arguments, **options)
 
 
-def _find(operands: Sequence[Any], given: Sequence[Any], order: Any) -> Any:
-    """The ready call with an order or into a given `out`, where there is one."""
+def _find(operands: Sequence[Any], order: Any) -> Any:
+    """The ready call with an order, where there is one."""
     if not operands or type(operands[0]) is not str or type(order) is not str:
         return None
-    call = registry.find(_marked(operands[0], order, bool(given)), *operands[1:], *given)
-    if (
-        call is None
-        or all(
-            type(out) is np.ndarray  # a subclass may hide that it is read-only
-            and out.flags.writeable
-            and not any(np.may_share_memory(out, operand) for operand in operands[1:])
-            for out in given
-        )
-    ):
-        return call
-    return None
+    return registry.find(_marked(operands[0], order, False), *operands[1:])
 
 
 def _marked(subscripts: str, order: str, written: bool) -> str:
     """What stands for the subscripts in the key of a call with options; no equation reads so."""
-    if order == _KEEP and not written:
-        return subscripts
+    if order == _KEEP:
+        return subscripts + INTO if written else subscripts
     return f"{subscripts}\0{order}{'out' if written else ''}"
 
 

@@ -33,7 +33,7 @@ CALLS = 16 * KERNELS
 
 
 def _find_nothing(*operands: Any) -> None:
-    """Stands for `Native.find` until the first call has compiled it."""
+    """Stands for `Native.find` and `find_into` until the first call has compiled it."""
 
 
 def _plain() -> Any:
@@ -55,6 +55,7 @@ class Registry:
     def __init__(self, limit: int = KERNELS) -> None:
         self.limit = limit
         self.find: Callable[..., Any] = _find_nothing
+        self.find_into: Callable[..., Any] = _find_nothing
         self._calls: dict[Hashable, Callable[..., Any]] = {}
         self._kernels: dict[Nest | Packed, Kernel] = {}
         self._shared: dict[Part, Kernel] = {}
@@ -162,7 +163,8 @@ class Registry:
                         _plain().PlainNative() if not settings.compiles else Native(self._calls)
                     )
                     self._threads = Threads(native, self._lock)
-                    self._native, self.find = native, native.find
+                    self.find, self.find_into = native.find, native.find_into
+                    self._native = native
         return self._native
 
     def fetch_threads(self) -> None:

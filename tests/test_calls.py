@@ -10,6 +10,7 @@ from outcomes import arange, outcome, same
 from strategies import lay_out
 
 import einjit
+from einjit.settings import settings
 
 # --- operands that numpy takes care of
 
@@ -359,6 +360,7 @@ def test_a_ready_call_with_an_output():
     hits = einjit.registry.stats()["hits"]
     einjit.einsum("ij->ji", a, out=out)
     assert einjit.registry.stats()["hits"] == hits + 1
+    assert not settings.compiles or einjit.registry.find_into("ij->ji", a, out) is not None
 
 
 def test_a_ready_call_looks_at_its_output():

@@ -21,7 +21,7 @@ from strategies import DTYPES, Tagged, lay_out
 from einjit.equation.operands import Layout, packed
 from einjit.equation.parser import parse
 from einjit.kernel.call import Chain, Copy, Zeros, allocate, ready
-from einjit.kernel.layout import DRIVER, KEY_WORDS, LONGEST_TEXT, MOST_POINTERS
+from einjit.kernel.layout import DRIVER, INTO, KEY_WORDS, LONGEST_TEXT, MOST_POINTERS
 from einjit.kernel.native import Native
 from einjit.plan.nest import Nest
 from einjit.plan.plan import CAST_FIRST, make_plan
@@ -219,6 +219,48 @@ def test_find_gives_what_is_under_the_key(small):
     assert native.hits == 0
     calls.clear()
     assert native.find("ij", a) is None
+
+
+def test_find_into_gives_what_is_under_the_marked_key(small):
+    native, calls = small
+    a, out, found = np.zeros((2, 3)), np.zeros(2), object()
+    calls[native.describe("ij->i" + INTO, a, out)] = found
+    hits = native.hits
+    assert native.find_into("ij->i", a, out) is found
+    assert native.find_into("ij->i", np.ones((2, 3)), np.ones(2)) is found
+    assert native.hits == hits + 2
+    assert native.find_into("ij->i", a, np.ones(2, np.float32)) is None
+    assert native.find_into("ij->i", a, np.ones(2).view(Tagged)) is None
+    assert native.find_into("ij->i", a, None) is None
+    assert native.find_into("ij->i", a) is None
+    assert native.find_into(None) is None
+    assert native.find("ij->i", a, out) is None
+    out.flags.writeable = False
+    assert native.find_into("ij->i", a, out) is None
+    assert none_leaks(lambda: native.find_into("ij->i", a, out), a, out, None)
+    fresh = np.zeros(2)
+    assert none_leaks(lambda: native.find_into("ij->i", a, fresh), a, fresh, found, a.dtype)
+
+
+def test_find_into_sees_memory_that_is_shared(small):
+    """As far as numpy does by the bounds of arrays: of empty ones it may see some that is not."""
+    native, calls = small
+    rng, seen = np.random.default_rng(0), set()
+    for dtype in ("int8", "float32", "complex128"):
+        memory = np.zeros(64, dtype)
+        views = [memory[i : i + n : step] for i in (0, 20, 40) for n in (1, 20) for step in (1, 3)]
+        views += [view[::-1] for view in views]
+        views += [memory[:60].reshape(3, 20)[:, i : i + 4] for i in (0, 4, 15)]
+        views += [memory[7:7], np.zeros(20, dtype)]
+        for _ in range(400):
+            a, b, out = (views[i] for i in rng.integers(len(views), size=3))
+            found = object()
+            calls[native.describe("i,i" + INTO, a, b, out)] = found
+            shared = np.may_share_memory(a, out) or np.may_share_memory(b, out)
+            if shared or all(x.size for x in (a, b, out)):
+                assert native.find_into("i,i", a, b, out) is (None if shared else found)
+                seen.add(shared)
+    assert seen == {False, True}
 
 
 def test_keywords_are_refused(small):

@@ -25,10 +25,13 @@ from einjit.kernel.layout import (
     HANDLER,
     HEADER,
     HITS,
+    ITEM_SIZE,
     KERNEL,
     KEY_WORDS,
     LOCK,
     LONGEST_TEXT,
+    MARK,
+    MARK_LENGTH,
     MOST_POINTERS,
     N_INPUTS,
     NATIVE,
@@ -97,6 +100,8 @@ def find(process: int, args: int, n_args: int) -> int:
     """The call for (subscripts, *operands), or None: unseen, or not plain ndarrays.
 
     With no calls in `process`, the key itself: the text, and each operand's type, shape, strides.
+    With a mark the last operand is the output, and None is given too where it is not writeable, or
+    lies in memory that spans some of an operand's.
     """
     process = word(process + DATA)
     nothing = word(process + 8 * NONE)
@@ -116,8 +121,12 @@ def find(process: int, args: int, n_args: int) -> int:
     if characters == 0 or n_text > LONGEST_TEXT:
         Py_IncRef(nothing)
         return nothing
-    put(key, n_text)
+    mark = word(process + 8 * MARK)
     memcpy(key + 8, characters, n_text)
+    if mark != 0:
+        put(key + 8 + n_text, mark)
+        n_text += word(process + 8 * MARK_LENGTH)
+    put(key, n_text)
     at = key + 8 + n_text
     for i in range(1, n_args):
         array = word(args + 8 * i)
@@ -141,6 +150,24 @@ def find(process: int, args: int, n_args: int) -> int:
             put(at, word(shape + 8 * axis))
             put(at + 8, word(strides + 8 * axis))
             at += 16
+    if mark != 0:
+        start_of_output, end_of_output = 0, 0
+        for turn in range(1, n_args):  # the output first
+            array = word(args + 8 * (n_args - turn))
+            shape, strides = word(array + SHAPE), word(array + STRIDES)
+            start = word(array + DATA)
+            end = start + word(word(array + DESCR) + ITEM_SIZE)
+            for axis in range(half_word(array + NDIM)):
+                reach = (word(shape + 8 * axis) - 1) * word(strides + 8 * axis)
+                start, end = start + minimum(reach, 0), end + reach - minimum(reach, 0)
+            if turn == 1:
+                start_of_output, end_of_output = start, end
+                fits = (half_word(array + FLAGS) & WRITEABLE) != 0
+            else:
+                fits = start >= end_of_output or start_of_output >= end
+            if not fits:
+                Py_IncRef(nothing)
+                return nothing
     found = PyBytes_FromStringAndSize(key, at - key)
     calls = word(process + 8 * CALLS)
     if calls != 0 and found != 0:

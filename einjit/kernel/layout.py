@@ -8,7 +8,7 @@ The offsets are those of the C structures that numpy's and Python's C API make p
 HEAD = object.__basicsize__
 TYPE = HEAD - 8
 DATA, NDIM, SHAPE, STRIDES, DESCR, FLAGS = (HEAD + at for at in (0, 8, 16, 24, 40, 48))
-BYTE_ORDER, TYPE_NUMBER = HEAD + 10, HEAD + 12
+BYTE_ORDER, TYPE_NUMBER, ITEM_SIZE = HEAD + 10, HEAD + 12, HEAD + 24
 ALIGNED, WRITEABLE = 0x100, 0x400
 NATIVE, NOT_APPLICABLE = ord("="), ord("|")
 
@@ -16,10 +16,12 @@ NATIVE, NOT_APPLICABLE = ord("="), ord("|")
 # DEBT the nanoseconds spent without it, and WAKE is called when they are more than PATIENCE; LOCK
 # is held during a launch where the threading layer takes one at a time, else 0; ADMIT is asked
 # before each how many threads it may use; SET_HANDLER sets what allocates the memory of
-# arrays, which is DEFAULT_HANDLER where the program has set none.
+# arrays, which is DEFAULT_HANDLER where the program has set none. MARK and MARK_LENGTH are what
+# follows the text in the key where the last operand is the output, 0 where none is.
 CLOCK, HITS, NONE, STR, NDARRAY, NEW, SCALAR, SET_BASE, CALLS = range(9)
 DRIVER, DEBT, PATIENCE, WAKE, LOCK, ADMIT, SET_HANDLER, DEFAULT_HANDLER = range(9, 17)
-PROCESS_WORDS = 17
+MARK, MARK_LENGTH = range(17, 19)
+PROCESS_WORDS = 19
 
 # Words of a block: what is constant for a call. TIME is one thread's nanoseconds where more threads
 # are worth their launch, else 0; RELEASE says whether the GIL is given back meanwhile; HANDLER is
@@ -36,6 +38,9 @@ ALLOCATE, RELEASED, PROTECTION, MAP, HUGE, LEND, LIMIT, IDLE_BYTES, IDLE, KEPT =
 MOST_IDLE = 16
 BLOCK_HEADER = 64
 SETTLE = 2 << 20  # blocks are whole huge pages
+
+INTO = "\0Kout"
+"""What stands behind subscripts in the key of a call that has an output and no other option."""
 
 LONGEST_TEXT = 1024
 KEY_WORDS = 2048

@@ -27,8 +27,12 @@ from einjit.kernel.layout import (
     HANDLER,
     HEADER,
     HITS,
+    INTO,
+    ITEM_SIZE,
     KERNEL,
     LOCK,
+    MARK,
+    MARK_LENGTH,
     N_INPUTS,
     NDARRAY,
     NEW,
@@ -65,15 +69,20 @@ class _MethodDef(ctypes.Structure):
 
 
 class Native:
-    """The three functions, compiled, and the words they share.
+    """The functions, compiled, and the words they share.
 
-    `calls` is the dictionary that `find` looks in: key → a callable (subscripts, *operands).
+    `calls` is the dictionary that `find` looks in: key → a callable (subscripts, *operands). With
+    the output behind the operands it is `find_into` that finds it.
     """
 
     def __init__(self, calls: dict[Any, Any]) -> None:
         self.calls = calls
         self.process = self._process(calls)
         self._describing = self._process(None)
+        self._into = self._process(calls)
+        mark = INTO.encode()
+        self._into[MARK] = int.from_bytes(mark.ljust(8, b"\0"), sys.byteorder)
+        self._into[MARK_LENGTH] = len(mark)
         self._builtins = {name: Builtin(name) for name in ("find", "run", "view")}
         if disk().writes and not self._builtins["run"].from_cache:
             Builtin("drive")  # numba is there: the cache gets all that processes share
@@ -82,6 +91,7 @@ class Native:
             for name, builtin in self._builtins.items()
         }
         self.find = self._bind("find", self.process)
+        self.find_into = self._bind("find", self._into)
         self.describe = self._bind("find", self._describing)
         self._check()
 
@@ -92,12 +102,12 @@ class Native:
 
     @property
     def hits(self) -> int:
-        """Calls that `find` found."""
-        return int(self.process[HITS])
+        """Calls that `find` and `find_into` found."""
+        return int(self.process[HITS] + self._into[HITS])
 
     @hits.setter
     def hits(self, count: int) -> None:
-        self.process[HITS] = count
+        self.process[HITS], self._into[HITS] = count, 0
 
     @property
     def kept(self) -> int:
@@ -154,7 +164,8 @@ class Native:
         array = np.zeros((3, 5), np.int16)[:, ::2]
         key = self.describe("ij", array)
         wanted = np.array([2 | (array.dtype.num << 32), 3, 10, 3, 4], np.intp).tobytes()
-        if key != np.intp(2).tobytes() + b"ij" + wanted:
+        size = ctypes.c_ssize_t.from_address(id(array.dtype) + ITEM_SIZE).value
+        if key != np.intp(2).tobytes() + b"ij" + wanted or size != array.itemsize:
             raise ImportError(
                 f"numpy {np.__version__} on Python {sys.version.split()[0]} lays out arrays in a "
                 "way that einjit does not know"

@@ -50,6 +50,8 @@ class PlainNative:
     def find(self, *arguments: Any) -> None:
         """None: each call takes the long way, which finds it by what `describe` says of it."""
 
+    find_into = find
+
     def describe(self, subscripts: str, *operands: Array) -> Any:
         """A key of the subscripts and the operands' layouts."""
         return subscripts, *((x.dtype.str, x.shape, x.strides) for x in operands)
