@@ -89,8 +89,9 @@ that are scattered."""
 ROW_VECTORS = 4
 """Vectors of such a row, at least."""
 
-SMALL_PRODUCT = 600
-"""Multiplications of a contraction that a plain loop nest does as fast."""
+SMALL_PRODUCT = 500
+"""Multiplications up to which a plain loop nest is no more than a third slower, call included: not
+worth a macrokernel, which takes a second to compile."""
 
 
 @dataclass(frozen=True, slots=True)
