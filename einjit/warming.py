@@ -73,8 +73,9 @@ COMMON = (
 
 COMMON_DTYPES = ("float32", "float64")
 
-SIZES = (8, 96)
-"""Extents that stand for small and for large operands where no shapes are given."""
+SIZES = (7, 8, 96)
+"""Extents that stand for tiny, small and large operands where no shapes are given: of matrices, for
+products that are not packed, that are, and whose boxes are packed."""
 
 LONGEST = 1 << 21
 """Elements of an operand or a result above which the large extents are lowered."""
