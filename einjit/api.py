@@ -10,7 +10,7 @@ from einjit.equation.equation import Equation
 from einjit.equation.operands import Layout, view_of
 from einjit.equation.parser import as_text, parse
 from einjit.errors import ArgumentError, EinjitError, ShapeError, in_call
-from einjit.kernel.layout import INTO
+from einjit.kernel.layout import marked
 from einjit.plan.plan import Plan, make_plan
 from einjit.profile import recorder
 from einjit.registry import registry
@@ -80,8 +80,8 @@ def einsum(
             call = registry.find_into(*operands, out)
             if call is not None:
                 return call(*operands, out)
-        elif out is None:
-            call = _find(operands, order)
+        elif out is None and type(order) is str and order in registry.find_ordered:
+            call = registry.find_ordered[order](*operands)
             if call is not None:
                 return call(*operands)
     return _einsum(operands, out, dtype, order, casting, optimize)
@@ -187,20 +187,6 @@ def _einsum(
     return np.einsum(*arguments, **options)
 
 
-def _find(operands: Sequence[Any], order: Any) -> Any:
-    """The ready call with an order, where there is one."""
-    if not operands or type(operands[0]) is not str or type(order) is not str:
-        return None
-    return registry.find(_marked(operands[0], order, False), *operands[1:])
-
-
-def _marked(subscripts: str, order: str, written: bool) -> str:
-    """What stands for the subscripts in the key of a call with options; no equation reads so."""
-    if order == _KEEP:
-        return subscripts + INTO if written else subscripts
-    return f"{subscripts}\0{order}{'out' if written else ''}"
-
-
 def _carry_out(request: Request) -> Any:
     """Find the call or make it ready, then make it."""
     if request.is_copied:
@@ -208,8 +194,8 @@ def _carry_out(request: Request) -> Any:
         if view is not None:
             return view[()]
     direct = [] if request.direct is None else [request.direct]
-    marked = _marked(request.subscripts, request.order, bool(direct))
-    key = _key(request, registry.native.describe(marked, *request.operands, *direct))
+    text = marked(request.subscripts, request.order, bool(direct))
+    key = _key(request, registry.native.describe(text, *request.operands, *direct))
     call = registry.get(key)
     if call is None:
         equation = parse(request.subscripts, list(map(len, request.shapes)))

@@ -33,7 +33,7 @@ CALLS = 16 * KERNELS
 
 
 def _find_nothing(*operands: Any) -> None:
-    """Stands for `Native.find` and `find_into` until the first call has compiled it."""
+    """Stands for `Native.find` and its like until the first call has compiled it."""
 
 
 def _plain() -> Any:
@@ -56,6 +56,7 @@ class Registry:
         self.limit = limit
         self.find: Callable[..., Any] = _find_nothing
         self.find_into: Callable[..., Any] = _find_nothing
+        self.find_ordered: dict[str, Callable[..., Any]] = {}
         self._calls: dict[Hashable, Callable[..., Any]] = {}
         self._kernels: dict[Nest | Packed, Kernel] = {}
         self._shared: dict[Part, Kernel] = {}
@@ -164,6 +165,7 @@ class Registry:
                     )
                     self._threads = Threads(native, self._lock)
                     self.find, self.find_into = native.find, native.find_into
+                    self.find_ordered = native.find_ordered
                     self._native = native
         return self._native
 

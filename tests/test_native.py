@@ -21,7 +21,7 @@ from strategies import DTYPES, Tagged, lay_out
 from einjit.equation.operands import Layout, packed
 from einjit.equation.parser import parse
 from einjit.kernel.call import Chain, Copy, Zeros, allocate, ready
-from einjit.kernel.layout import DRIVER, INTO, KEY_WORDS, LONGEST_TEXT, MOST_POINTERS
+from einjit.kernel.layout import DRIVER, KEY_WORDS, LONGEST_TEXT, MOST_POINTERS, marked
 from einjit.kernel.native import Native
 from einjit.plan.nest import Nest
 from einjit.plan.plan import CAST_FIRST, make_plan
@@ -224,7 +224,7 @@ def test_find_gives_what_is_under_the_key(small):
 def test_find_into_gives_what_is_under_the_marked_key(small):
     native, calls = small
     a, out, found = np.zeros((2, 3)), np.zeros(2), object()
-    calls[native.describe("ij->i" + INTO, a, out)] = found
+    calls[native.describe(marked("ij->i", "K", written=True), a, out)] = found
     hits = native.hits
     assert native.find_into("ij->i", a, out) is found
     assert native.find_into("ij->i", np.ones((2, 3)), np.ones(2)) is found
@@ -242,6 +242,21 @@ def test_find_into_gives_what_is_under_the_marked_key(small):
     assert none_leaks(lambda: native.find_into("ij->i", a, fresh), a, fresh, found, a.dtype)
 
 
+@pytest.mark.parametrize("order", "CFA")
+def test_find_ordered_gives_what_is_under_the_marked_key(small, order):
+    native, calls = small
+    a, found = np.zeros((2, 3)), object()
+    calls[native.describe(marked("ij->ji", order), a)] = found
+    hits = native.hits
+    assert native.find_ordered[order]("ij->ji", a) is found
+    assert native.hits == hits + 1
+    assert native.find("ij->ji", a) is None
+    assert native.find_into("ij->ji", a) is None
+    assert none_leaks(lambda: native.find_ordered[order]("ij->ji", a), a, found)
+    calls.clear()
+    assert native.find_ordered[order]("ij->ji", a) is None
+
+
 def test_find_into_sees_memory_that_is_shared(small):
     """As far as numpy does by the bounds of arrays: of empty ones it may see some that is not."""
     native, calls = small
@@ -255,7 +270,7 @@ def test_find_into_sees_memory_that_is_shared(small):
         for _ in range(400):
             a, b, out = (views[i] for i in rng.integers(len(views), size=3))
             found = object()
-            calls[native.describe("i,i" + INTO, a, b, out)] = found
+            calls[native.describe(marked("i,i", "K", written=True), a, b, out)] = found
             shared = np.may_share_memory(a, out) or np.may_share_memory(b, out)
             if shared or all(x.size for x in (a, b, out)):
                 assert native.find_into("i,i", a, b, out) is (None if shared else found)

@@ -16,6 +16,7 @@ from einjit.equation.operands import Layout, as_plain, packed
 from einjit.equation.parser import parse
 from einjit.kernel.layout import MOST_POINTERS
 from einjit.plan.batched import LONG_BATCH
+from einjit.plan.blocking import SHORT_SUM, WAYS
 from einjit.plan.collected import Collected
 from einjit.plan.columns import ROWS, ROWS_OF_BATCH
 from einjit.plan.dots import FEW, FEW_WIDE, TURNED
@@ -569,6 +570,26 @@ def test_tiles_of_sums_fit_their_room():
             assert 1 <= high <= extents[0]
             assert 1 <= wide <= extents[1]
             assert -(-high // LANES) * LANES * (-(-wide // LANES) * LANES) <= room
+
+
+@pytest.mark.parametrize("n_cores", [1, 2, 4, 7])
+def test_cores_write_rows_of_their_own_where_sums_are_short(n_cores):
+    facts = {"caches": (32 << 10, 1 << 20), "last_cache": 32 << 20, "cores": n_cores}
+    for m, n, k in ((1000, 1000, 4), (100, 1000, 8), (700, 700, 30), (300, 3000, 16)):
+        with blocked_for(vector_bytes=64, vector_registers=32, **facts):
+            lowered = only(plan_of("ij,jk->ik", (m, k), (k, n)))
+        named = dict(zip(lowered.nest.sizes(), lowered.sizes, strict=True))
+        assert named["box_b"] == n  # a row is one core's
+        assert -(-m // named["box_a"]) % n_cores == 0  # as many boxes for each
+        assert lowered.tiles % n_cores == 0
+
+
+def test_strips_are_low_where_rows_of_the_result_share_the_ways_of_a_cache():
+    with blocked_for(vector_bytes=64, vector_registers=32):
+        for n, terms, low in ((512, 4, True), (520, 4, False), (512, SHORT_SUM + 1, False)):
+            lowered = only(plan_of("ij,jk->ik", (500, terms), (terms, n)))
+            named = dict(zip(lowered.nest.sizes(), lowered.sizes, strict=True))
+            assert (named["box_a"] <= WAYS) == low
 
 
 def test_every_lowering_is_reached_with_its_reason():

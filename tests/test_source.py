@@ -96,6 +96,7 @@ GOLDEN = {
     "register_sum_mixed": case("ij,j->i", (300, 300), (300,), dtypes=("int8", "float32")),
     "register_sum_spans": case("i,i->", (1 << 18,), (1 << 18,)),
     "register_sum_spans_inside": case("ijk,jk->i", (3, 300, 300), (300, 300), layouts=("C", "F")),
+    "register_sum_of_bools": case("i,i->", (9000,), (9000,), dtypes="bool"),
     # The sums of a strip in the cache.
     "strip_sum": case("ij,jk->ik", (8, 3), (3, 20), dtypes="float32"),
     "strip_sum_blocks": case("ij,jk->ik", (2, 600), (600, 40), dtypes="float16"),
@@ -104,7 +105,7 @@ GOLDEN = {
     "strip_sum_complex": case("ij,jk->ik", (5, 7), (7, 6), dtypes="complex64"),
     "strip_sum_strips": case("ij,i->j", (20, 9000), (20,), dtypes="float16"),
     "strip_sum_tile_and_strips": case("ij,jk->ik", (3, 20), (20, 4200)),
-    "strip_sum_spans": case("ij->j", (1 << 15, 8), dtypes="bool"),
+    "strip_sum_spans": case("ij->j", (1 << 15, 8), dtypes="float16"),
     "strip_sum_hoisted": case("ij,jk,kl,->il", (5, 6), (6, 7), (7, 8), ()),
     "strip_sum_joint": case("abcdefgh,hgfedcbi->ai", (2,) * 8, (*[2] * 7, 9), dtypes="float16"),
     "strip_sum_short_rows": case("ijk->ik", (70, 30, 20), dtypes="float32"),

@@ -52,12 +52,12 @@ CALLS = {
     "store_past": "store_past(load(Y, a, 1, {lanes}), X, b + to_line(X, b))",
     "row_sums": "row_sums(X, Y, (a, b), Z, (c, d), e, f, g, {lanes})",
     **{
-        ("column_sums", j, far): f"column_sums(X, Y, a, b, {j}, {far}, {{lanes}})"
+        ("column_sums", j, far): f"column_sums(X, Y, a, b, {j}, {far}, 0, {{lanes}})"
         for j, far in product(COLUMNS, (0, 1))
     },
     **{
         ("column_products", *factors, far): "column_products(X, Y, a, Z, b, c, "
-        f"{', '.join(map(str, factors))}, {far}, {{lanes}})"
+        f"{', '.join(map(str, factors))}, {far}, 0, {{lanes}})"
         for factors, far in product(FACTORS, (0, 1))
     },
     **{
@@ -75,6 +75,19 @@ CALLS = {
 }
 
 TABLE = Table(ROOMS, CALLS)
+
+OF_BOOLS = Table(
+    ("columns",),
+    {
+        **{j: f"column_sums(X, Y, a, b, {j}, 0, 1, {{lanes}})" for j in COLUMNS},
+        **{
+            factors: "column_products(X, Y, a, Z, b, c, "
+            f"{', '.join(map(str, factors))}, 0, 1, {{lanes}})"
+            for factors in FACTORS
+        },
+    },
+)
+"""Sums and products of columns of bools, bytes of which all but 0 are true."""
 
 compiled, plain, carry_out = TABLE.compiled, TABLE.plain, TABLE.carry_out
 
@@ -333,6 +346,25 @@ def test_column_sums(dtype):
             check(("column_sums", columns, far), dtype, x, y, y, 3, n)
         for factors in FACTORS:
             check(("column_products", *factors, far), dtype, x, y, z, 3, 1, n)
+
+
+def test_column_sums_of_bools():
+    lanes = lanes_of("uint8")
+    rng = np.random.default_rng(1)
+    compiled, plain = OF_BOOLS.compiled("uint8"), OF_BOOLS.plain("uint8")
+    for n, call in product((0, 1, lanes - 1, lanes, 3 * lanes + 2), (*COLUMNS, *FACTORS)):
+        y, z = (
+            rng.integers(0, 256, (3 * lanes + 4) * 24, np.uint8) * (rng.random() < often)
+            for often in rng.random(2)
+        )
+        for array in (y, z):
+            array[rng.random(array.size) < rng.choice((0.5, 0.999))] = 0
+        words = (3, 1, n) if call in FACTORS else (3, n)
+        found, expected = np.zeros((2, 40), np.uint8)
+        for function, x in ((compiled, found), (plain, expected)):
+            OF_BOOLS.carry_out(function, call, x, y, z, *words)
+        assert_same(found, expected)
+        assert set(found) <= {0, 1}
 
 
 @pytest.mark.parametrize("dtype", FLOATS)

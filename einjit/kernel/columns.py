@@ -1,7 +1,7 @@
 """Sums of few columns: vectors of rows that follow each other, of elements of all their columns."""
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from llvmlite import ir
@@ -32,20 +32,30 @@ CHAINS = 8
 
 @intrinsic(prefer_literal=True)
 def column_sums(
-    typingctx: Any, sums: Any, one: Any, at: Any, n: Any, columns: Any, ahead: Any, lanes: Any
+    typingctx: Any,
+    sums: Any,
+    one: Any,
+    at: Any,
+    n: Any,
+    columns: Any,
+    ahead: Any,
+    logical: Any,
+    lanes: Any,
 ) -> Any:
     """Add to `sums` the columns of `n` rows, which begin at `one[at]` and follow each other; with
-    `ahead` they come from memory, and what follows is asked for."""
+    `ahead` they come from memory, and what follows is asked for. With `logical` bytes other than 0
+    are true, products and sums are those of bools, and true is 1."""
     tile = Tile(one.dtype, lanes.literal_value, 1, 1)
     shape, sets = (columns.literal_value, 0), range(1)
 
     def emit(context: Any, builder: Builder, signature: Any, args: Any) -> Value:
         sums, one, at, n = args[:4]
         place = builder.gep(one, [at])
-        _add_columns(builder, tile, sums, [place], n, shape, sets, bool(ahead.literal_value))
+        how = bool(ahead.literal_value), bool(logical.literal_value)
+        _add_columns(builder, tile, sums, [place], n, shape, sets, *how)
         return context.get_dummy_value()
 
-    return types.void(sums, one, types.intp, types.intp, columns, ahead, lanes), emit
+    return types.void(sums, one, types.intp, types.intp, columns, ahead, logical, lanes), emit
 
 
 @intrinsic(prefer_literal=True)
@@ -62,6 +72,7 @@ def column_products(
     first: Any,
     last: Any,
     ahead: Any,
+    logical: Any,
     lanes: Any,
 ) -> Any:
     """Add to `sums[i * columns + j]`, for i from `first` to before `last`, the products over `n`
@@ -75,11 +86,12 @@ def column_products(
     def emit(context: Any, builder: Builder, signature: Any, args: Any) -> Value:
         sums, one, at, two, from_, n = args[:6]
         places = [builder.gep(one, [at]), builder.gep(two, [from_])]
-        _add_columns(builder, tile, sums, places, n, shape, sets, bool(ahead.literal_value))
+        how = bool(ahead.literal_value), bool(logical.literal_value)
+        _add_columns(builder, tile, sums, places, n, shape, sets, *how)
         return context.get_dummy_value()
 
     places, counts = (one, types.intp, two, types.intp), (columns, others, first, last)
-    return types.void(sums, *places, types.intp, *counts, ahead, lanes), emit
+    return types.void(sums, *places, types.intp, *counts, ahead, logical, lanes), emit
 
 
 def _add_columns(
@@ -91,10 +103,12 @@ def _add_columns(
     shape: tuple[int, int],
     sets: range,
     ahead: bool,
+    logical: bool,
 ) -> None:
     """Blocks of rows are whole vectors of the first operand. Each vector of a block has sums of its
     own, for each of these elements of the second one's rows; those are brought to where they are
     multiplied by a shuffle."""
+    plus, times_plus = (_either, _both_or) if logical else (add, multiply_add)
     columns, others = shape
     lanes = tile.lanes
     factors = range(tile.parts if len(places) > 1 else 1)
@@ -132,7 +146,11 @@ def _add_columns(
             elif ahead:
                 further = ir.Constant(WORD, v * kind.lanes + AHEAD * lanes)
                 ask_for(builder, builder.gep(first, [further]))
-            loaded.append(load_vector(builder, kind, first, v, mask))
+            vector = load_vector(builder, kind, first, v, mask)
+            if logical:
+                true = builder.icmp_unsigned("!=", vector, ir.Constant(vector.type, None))
+                vector = builder.zext(true, vector.type)
+            loaded.append(vector)
         return loaded
 
     def add_block(row: Value, left: Value | None) -> None:
@@ -143,10 +161,10 @@ def _add_columns(
         for (i, v, part), total in totals.items():
             old = builder.load(total)
             if not more:
-                made = add(builder, old, one[v])
+                made = plus(builder, old, one[v])
             else:
                 by = _gathered(builder, more[0], factor(i, v, part))
-                made = multiply_add(builder, one[v], by, old)
+                made = times_plus(builder, one[v], by, old)
             builder.store(made, total)
 
     zero, step = ir.Constant(WORD, 0), ir.Constant(WORD, rows)
@@ -161,7 +179,7 @@ def _add_columns(
             for v in range(vectors)
         ]
         first = builder.gep(sums, [ir.Constant(WORD, i * columns)])
-        _add_rows(builder, tile, made, rows, first)
+        _add_rows(builder, tile, made, rows, first, plus)
 
 
 def _gathered(builder: Builder, vectors: Sequence[Value], places: Sequence[int]) -> Value:
@@ -178,7 +196,24 @@ def _gathered(builder: Builder, vectors: Sequence[Value], places: Sequence[int])
     return made
 
 
-def _add_rows(builder: Builder, tile: Tile, vectors: list[Value], rows: int, sums: Value) -> None:
+def _either(builder: Builder, one: Value, two: Value) -> Value:
+    """The sum of vectors of bools."""
+    return builder.or_(one, two)
+
+
+def _both_or(builder: Builder, one: Value, two: Value, total: Value) -> Value:
+    """Product and sum of vectors of bools."""
+    return builder.or_(total, builder.and_(one, two))
+
+
+def _add_rows(
+    builder: Builder,
+    tile: Tile,
+    vectors: list[Value],
+    rows: int,
+    sums: Value,
+    plus: Callable[[Builder, Value, Value], Value],
+) -> None:
     """Add the rows that these vectors hold side by side to sums in memory."""
     columns = len(vectors) * tile.lanes // rows
     held = cgutils.alloca_once(builder, tile.vector, len(vectors))
@@ -190,7 +225,7 @@ def _add_rows(builder: Builder, tile: Tile, vectors: list[Value], rows: int, sum
         for r in range(rows)
     ]
     while len(added) > 1:  # in pairs: their number is a power of two
-        added = [add(builder, x, y) for x, y in zip(added[::2], added[1::2], strict=True)]
+        added = [plus(builder, x, y) for x, y in zip(added[::2], added[1::2], strict=True)]
     where = vector_at(builder, row, sums, 0)
     old = builder.load(where, align=tile.align)
-    builder.store(add(builder, old, added[0]), where, align=tile.align)
+    builder.store(plus(builder, old, added[0]), where, align=tile.align)

@@ -25,6 +25,7 @@ from einjit.kernel.layout import (
     HANDLER,
     HEADER,
     HITS,
+    INTO,
     ITEM_SIZE,
     KERNEL,
     KEY_WORDS,
@@ -100,8 +101,8 @@ def find(process: int, args: int, n_args: int) -> int:
     """The call for (subscripts, *operands), or None: unseen, or not plain ndarrays.
 
     With no calls in `process`, the key itself: the text, and each operand's type, shape, strides.
-    With a mark the last operand is the output, and None is given too where it is not writeable, or
-    lies in memory that spans some of an operand's.
+    Where the last operand is the output, None is given too if that is not writeable, or lies in
+    memory that spans some of an operand's.
     """
     process = word(process + DATA)
     nothing = word(process + 8 * NONE)
@@ -121,11 +122,9 @@ def find(process: int, args: int, n_args: int) -> int:
     if characters == 0 or n_text > LONGEST_TEXT:
         Py_IncRef(nothing)
         return nothing
-    mark = word(process + 8 * MARK)
     memcpy(key + 8, characters, n_text)
-    if mark != 0:
-        put(key + 8 + n_text, mark)
-        n_text += word(process + 8 * MARK_LENGTH)
+    put(key + 8 + n_text, word(process + 8 * MARK))
+    n_text += word(process + 8 * MARK_LENGTH)
     put(key, n_text)
     at = key + 8 + n_text
     for i in range(1, n_args):
@@ -150,7 +149,7 @@ def find(process: int, args: int, n_args: int) -> int:
             put(at, word(shape + 8 * axis))
             put(at + 8, word(strides + 8 * axis))
             at += 16
-    if mark != 0:
+    if word(process + 8 * INTO) != 0:
         start_of_output, end_of_output = 0, 0
         for turn in range(1, n_args):  # the output first
             array = word(args + 8 * (n_args - turn))

@@ -17,11 +17,11 @@ NATIVE, NOT_APPLICABLE = ord("="), ord("|")
 # is held during a launch where the threading layer takes one at a time, else 0; ADMIT is asked
 # before each how many threads it may use; SET_HANDLER sets what allocates the memory of
 # arrays, which is DEFAULT_HANDLER where the program has set none. MARK and MARK_LENGTH are what
-# follows the text in the key where the last operand is the output, 0 where none is.
+# follows the text in the key of calls with options; INTO says that the last operand is the output.
 CLOCK, HITS, NONE, STR, NDARRAY, NEW, SCALAR, SET_BASE, CALLS = range(9)
 DRIVER, DEBT, PATIENCE, WAKE, LOCK, ADMIT, SET_HANDLER, DEFAULT_HANDLER = range(9, 17)
-MARK, MARK_LENGTH = range(17, 19)
-PROCESS_WORDS = 19
+MARK, MARK_LENGTH, INTO = range(17, 20)
+PROCESS_WORDS = 20
 
 # Words of a block: what is constant for a call. TIME is one thread's nanoseconds where more threads
 # are worth their launch, else 0; RELEASE says whether the GIL is given back meanwhile; HANDLER is
@@ -39,12 +39,17 @@ MOST_IDLE = 16
 BLOCK_HEADER = 64
 SETTLE = 2 << 20  # blocks are whole huge pages
 
-INTO = "\0Kout"
-"""What stands behind subscripts in the key of a call that has an output and no other option."""
-
 LONGEST_TEXT = 1024
 KEY_WORDS = 2048
 MOST_POINTERS = 64
 
 SLOT_HEADER = 64
 """Bytes of an arena's slot before its room: the lock, and what keeps the room at a line's start."""
+
+
+def marked(subscripts: str, order: str, written: bool = False) -> str:
+    """What stands for the subscripts in the key of a call with an order or an output that is
+    written; no equation reads so."""
+    if order == "K" and not written:
+        return subscripts
+    return f"{subscripts}\0{order}{'out' if written else ''}"

@@ -208,11 +208,11 @@ def row_sums(
 
 
 def column_sums(
-    sums: Any, one: Memory, at: int, n: int, columns: int, ahead: int, lanes: int
+    sums: Any, one: Memory, at: int, n: int, columns: int, ahead: int, logical: int, lanes: int
 ) -> None:
     """The sums of the columns of rows that follow each other."""
     for j in range(columns):
-        sums[j] += np.sum(_column(one, at + j, n, columns), dtype=one.kind)
+        _add_sum(sums, j, _column(one, at + j, n, columns), logical)
 
 
 def column_products(
@@ -227,13 +227,22 @@ def column_products(
     first: int,
     last: int,
     ahead: int,
+    logical: int,
     lanes: int,
 ) -> None:
     """The sums of products of each column of one and some of two, or of those that are alike."""
     for i, j in itertools.product(range(first, last), range(columns)):
         a = _column(one, at + j, n, columns)
         b = _column(two, from_ + (i if others else j), n, others or columns)
-        sums[i * columns + j] += np.sum(a * b, dtype=one.kind)
+        _add_sum(sums, i * columns + j, np.minimum(a, b) if logical else a * b, logical)
+
+
+def _add_sum(sums: Any, number: int, terms: Any, logical: int) -> None:
+    """Add terms to a sum, or one where any of them is not 0."""
+    if logical:
+        sums[number] |= terms.any()
+    else:
+        sums[number] += np.sum(terms, dtype=terms.dtype)
 
 
 def _column(memory: Memory, at: int, n: int, step: int) -> Any:

@@ -51,6 +51,7 @@ from einjit.kernel.layout import (
     TIME,
     USAGE,
     WAKE,
+    marked,
 )
 from einjit.kernel.results import LARGE, can_keep, results
 
@@ -72,17 +73,17 @@ class Native:
     """The functions, compiled, and the words they share.
 
     `calls` is the dictionary that `find` looks in: key → a callable (subscripts, *operands). With
-    the output behind the operands it is `find_into` that finds it.
+    the output behind the operands it is `find_into` that finds it, with an order one of
+    `find_ordered`.
     """
 
     def __init__(self, calls: dict[Any, Any]) -> None:
         self.calls = calls
         self.process = self._process(calls)
         self._describing = self._process(None)
-        self._into = self._process(calls)
-        mark = INTO.encode()
-        self._into[MARK] = int.from_bytes(mark.ljust(8, b"\0"), sys.byteorder)
-        self._into[MARK_LENGTH] = len(mark)
+        self._marked = {order: self._process(calls, marked("", order)) for order in "CFA"}
+        self._marked["out"] = self._process(calls, marked("", "K", written=True))
+        self._marked["out"][INTO] = 1
         self._builtins = {name: Builtin(name) for name in ("find", "run", "view")}
         if disk().writes and not self._builtins["run"].from_cache:
             Builtin("drive")  # numba is there: the cache gets all that processes share
@@ -91,7 +92,8 @@ class Native:
             for name, builtin in self._builtins.items()
         }
         self.find = self._bind("find", self.process)
-        self.find_into = self._bind("find", self._into)
+        self.find_into = self._bind("find", self._marked["out"])
+        self.find_ordered = {order: self._bind("find", self._marked[order]) for order in "CFA"}
         self.describe = self._bind("find", self._describing)
         self._check()
 
@@ -102,12 +104,14 @@ class Native:
 
     @property
     def hits(self) -> int:
-        """Calls that `find` and `find_into` found."""
-        return int(self.process[HITS] + self._into[HITS])
+        """Calls that `find` and its like found."""
+        return sum(int(words[HITS]) for words in (self.process, *self._marked.values()))
 
     @hits.setter
     def hits(self, count: int) -> None:
-        self.process[HITS], self._into[HITS] = count, 0
+        for words in self._marked.values():
+            words[HITS] = 0
+        self.process[HITS] = count
 
     @property
     def kept(self) -> int:
@@ -142,7 +146,7 @@ class Native:
         self.process[DEBT] = 0
 
     @staticmethod
-    def _process(calls: dict[Any, Any] | None) -> Words:
+    def _process(calls: dict[Any, Any] | None, mark: str = "") -> Words:
         table = _numpy_api()
         words = np.zeros(PROCESS_WORDS, np.intp)
         words[NONE], words[STR], words[NDARRAY] = id(None), id(str), id(np.ndarray)
@@ -151,6 +155,8 @@ class Native:
         words[SET_HANDLER] = table[304]  # since numpy 1.22
         words[DEFAULT_HANDLER] = ctypes.c_void_p.from_address(table[306]).value or 0
         words[CALLS] = 0 if calls is None else id(calls)
+        words[MARK] = int.from_bytes(mark.encode().ljust(8, b"\0"), sys.byteorder)
+        words[MARK_LENGTH] = len(mark)
         return words
 
     def _bind(self, name: str, words: Words, needs: Any = None) -> Callable[..., Any]:

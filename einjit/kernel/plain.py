@@ -41,16 +41,15 @@ class PlainNative:
     def __init__(self) -> None:
         self.clock = 0
         self.hits = 0
-
         self.kept = 0
+        self.find_into = self.find
+        self.find_ordered: dict[str, Callable[..., Any]] = {}
 
     def let_go(self) -> None:
         """numpy has all memory."""
 
     def find(self, *arguments: Any) -> None:
         """None: each call takes the long way, which finds it by what `describe` says of it."""
-
-    find_into = find
 
     def describe(self, subscripts: str, *operands: Array) -> Any:
         """A key of the subscripts and the operands' layouts."""

@@ -118,7 +118,7 @@ def _roles(task: Task) -> tuple[Loops, _Roles | None]:
     loops = simplify(task.loops)
     if len(task.dtypes) > 3 or set(task.dtypes) != {task.compute} or task.moves:
         return loops, None
-    if task.compute not in MULTIPLIED:
+    if task.compute not in (*MULTIPLIED, "bool"):
         return loops, None
     places = ((0,),) if len(task.dtypes) == 2 else ((0, 1), (1, 0))
     found = [roles for place in places if (roles := _roles_of(loops, place, task.compute))]

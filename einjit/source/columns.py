@@ -79,7 +79,7 @@ class _ColumnsWriter:
             with w.block(f"for block in range(parts(length, {step})):", "of rows"):
                 w.line(f"row = block * {step}")
                 rows = f"minimum(length - row, {step})"
-                how = f"{nest.far:d}, {nest.lanes}"
+                how = f"{nest.far:d}, {nest.compute == 'bool':d}, {nest.lanes}"
                 if len(places) == 1:
                     w.line(f"column_sums(sums, {places[0]}, {rows}, {nest.columns}, {how})")
                     return

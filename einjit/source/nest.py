@@ -9,7 +9,7 @@ Stability of Numerical Algorithms*, §4.2).
 
 import math
 from collections.abc import Sequence
-from contextlib import AbstractContextManager, ExitStack
+from contextlib import ExitStack
 
 import numpy as np
 
@@ -22,6 +22,9 @@ from einjit.source.writer import Writer
 
 AHEAD = 4096
 """Bytes ahead that short rows from memory are asked for. Measured."""
+
+UNSETTLED = 8192
+"""Terms of a sum of bools after which it is asked whether it is true."""
 
 NESTED = 5
 """Loops of one kind that are nested; of more, the outer ones are run as one over their joint
@@ -255,7 +258,14 @@ class NestWriter(Terms):
         with ExitStack() as stack:
             self._open_loops(stack, list(self.nest.contracted[:-1]), "contracted")
             self._ask()
-            if not self.blocked:
+            if self._settles:
+                with w.block(f"for block in range({start}, {stop}, {UNSETTLED}):", "of terms"):
+                    w.line(f"end = minimum({stop}, block + {UNSETTLED})")
+                    with self._inner_loop("block, end", "contracted"):
+                        self._add_terms(rows, totals)
+                    with w.block(f"if {' & '.join(totals)} != 0:", "no term changes that"):
+                        w.line("break")
+            elif not self.blocked:
                 with self._inner_loop(f"{start}, {stop}", "contracted"):
                     self._add_terms(rows, totals)
             else:
@@ -275,6 +285,12 @@ class NestWriter(Terms):
         for self.row, (total, part) in enumerate(zip(totals, parts, strict=True)):
             self._store(f"{total} + {part}" if self.blocked else total)
 
+    @property
+    def _settles(self) -> bool:
+        """Whether a sum may end early: of bools, true once one term is; of one row alone, since of
+        many each would pay for it."""
+        return self.nest.compute == "bool" and not self.nest.terms[-1]
+
     def _ask(self) -> None:
         """Ask for what will be read AHEAD bytes further on, as long as a row."""
         w, x = self.w, index_name(self.inner)
@@ -287,6 +303,10 @@ class NestWriter(Terms):
     def _set(self, names: Sequence[str], value: str) -> None:
         for name in names:
             self.w.line(f"{name} = {value}")
+
+    @property
+    def _strip_name(self) -> str:
+        return index_name(self.strip_loop or 0)
 
     def _sum_on_strip(self, stack: ExitStack) -> None:
         w, zero, name = self.w, f"{self.compute}(0)", self._strip_name
@@ -377,22 +397,3 @@ class NestWriter(Terms):
                 w.line(f"total[{name}] = total[{name}] + part[{name}]")
                 w.line(f"part[{name}] = {self.compute}(0)")
             w.line("terms = 0")
-
-    # ------------------------------------------------------------ elements
-
-    def _inner_loop(self, limits: str, role: str) -> AbstractContextManager[None]:
-        return self.w.block(
-            f"for {index_name(self.inner)} in range({limits.removeprefix('0, ')}):",
-            f"{role}, innermost",
-        )
-
-    def _inner_limits(self) -> tuple[str, str]:
-        """Where the innermost loop, which is contracted, begins and ends."""
-        return ("start", "stop") if self.nest.span == self.inner else ("0", self._extent())
-
-    @property
-    def _strip_name(self) -> str:
-        return index_name(self.strip_loop or 0)
-
-    def _extent(self) -> str:
-        return f"n_{index_name(self.inner)}"

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 
 from einjit.names import index_name
 from einjit.plan.nest import Nest
@@ -39,6 +39,19 @@ class Terms:
             text.append(f"{index_name(i)} * {stride}" if stride > 1 else index_name(i))
             stride *= self.extents[i]
         return " + ".join(reversed(text)) or "0"
+
+    def _inner_loop(self, limits: str, role: str) -> AbstractContextManager[None]:
+        return self.w.block(
+            f"for {index_name(self.inner)} in range({limits.removeprefix('0, ')}):",
+            f"{role}, innermost",
+        )
+
+    def _inner_limits(self) -> tuple[str, str]:
+        """Where the innermost loop, which is contracted, begins and ends."""
+        return ("start", "stop") if self.nest.span == self.inner else ("0", self._extent())
+
+    def _extent(self) -> str:
+        return f"n_{index_name(self.inner)}"
 
     def _hold(self, operand: int) -> None:
         """Copy a tiny operand to where nothing that is stored can change it: into registers."""

@@ -33,7 +33,7 @@ def contract(first, last, operands, sizes):
         at_A = a * A_a
         for block in range(parts(length, 2048)):  # of rows
             row = block * 2048
-            column_sums(sums, A, at_A + row * 3, minimum(length - row, 2048), 3, 0, 8)
+            column_sums(sums, A, at_A + row * 3, minimum(length - row, 2048), 3, 0, 0, 8)
         at = a * B_a
         for c in range(3):
             B[at + c * B_c] = sums[c]

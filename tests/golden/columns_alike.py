@@ -37,7 +37,9 @@ def contract(first, last, operands, sizes):
             for block in range(parts(length, 2048)):  # of rows
                 row = block * 2048
                 rows = minimum(length - row, 2048)
-                column_products(sums, A, at_A + row * 7, B, at_B + row * 7, rows, 7, 0, 0, 1, 0, 8)
+                column_products(
+                    sums, A, at_A + row * 7, B, at_B + row * 7, rows, 7, 0, 0, 1, 0, 0, 8
+                )
         at = 0
         for c in range(7):
             C[at + c * C_c] = sums[c]

@@ -35,8 +35,8 @@ def contract(first, last, operands, sizes):
         for block in range(parts(length, 512)):  # of rows
             row = block * 512
             rows = minimum(length - row, 512)
-            column_products(sums, A, at_A + row * 6, B, at_B + row * 7, rows, 6, 7, 0, 3, 1, 4)
-            column_products(sums, A, at_A + row * 6, B, at_B + row * 7, rows, 6, 7, 3, 7, 1, 4)
+            column_products(sums, A, at_A + row * 6, B, at_B + row * 7, rows, 6, 7, 0, 3, 1, 0, 4)
+            column_products(sums, A, at_A + row * 6, B, at_B + row * 7, rows, 6, 7, 3, 7, 1, 0, 4)
         at = 0
         for b in range(7):
             for c in range(6):

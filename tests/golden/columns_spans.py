@@ -37,7 +37,7 @@ def contract(first, last, operands, sizes):
         for block in range(parts(length, 1024)):  # of rows
             row = block * 1024
             rows = minimum(length - row, 1024)
-            column_products(sums, A, at_A + row * 5, B, at_B + row, rows, 5, 1, 0, 1, 1, 4)
+            column_products(sums, A, at_A + row * 5, B, at_B + row, rows, 5, 1, 0, 1, 1, 0, 4)
         at = piece * C_tile
         for b in range(5):
             C[at + b * C_b] = sums[b]
