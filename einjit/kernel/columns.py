@@ -78,7 +78,7 @@ def column_products(
     """Add to `sums[i * columns + j]`, for i from `first` to before `last`, the products over `n`
     rows of element j of a row at `one[at]` and element i of a row of `others` elements at
     `two[from_]`; with 0 `others` two rows are alike, and multiplied element by element: `sums[j]`.
-    Rows follow each other."""
+    Rows follow each other; `logical` is that of `column_sums`."""
     tile = Tile(one.dtype, lanes.literal_value, 1, 1)
     shape = columns.literal_value, others.literal_value
     sets = range(first.literal_value, last.literal_value)

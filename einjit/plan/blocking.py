@@ -126,15 +126,15 @@ class _Blocking(Packing):
             width, height = (math.prod(box[i] for i in group) for group in (self.n, self.m))
             if self.kept:  # a tile is a box of M and all of N
                 most, width = 1, self.volume(self.n)
+            shared = 0.0
+            if of_n > 1 and self.units[2] in self.n:
+                shared = SHARED_ROW / (max(width, self.volume(self.n) / busy) * terms)
             for share in dict.fromkeys(-(-of_m // n) for n in range(1, 4 * busy + 1)):
                 per_tile = min(share, most)
                 tiles = others * -(-of_m // per_tile)
                 of_a_core = self.volume(self.m) * whole / busy  # rows, were all work shared
                 rows = min(height * per_tile, self.volume(self.m))
                 cost = -(-tiles // busy) * rows / of_a_core + busy / (16 * tiles)
-                shared = 0.0
-                if of_n > 1 and self.units[2] in self.n:
-                    shared = SHARED_ROW / (max(width, self.volume(self.n) / busy) * terms)
                 cost *= 1 + packed.pack_b * time_b / rows + copy_a / width + shared
                 if best is None or cost < best[0]:
                     best = cost, box, per_tile, tiles

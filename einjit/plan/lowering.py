@@ -153,10 +153,10 @@ def _is_product(task: Task) -> bool:
     m, n, k = (math.prod(loops.extents[i] for i in g) for g in (groups.m, groups.n, groups.k))
     if len(loops.extents) > MOST_LOOPS and min(m, n) <= FEW_ROWS and _has_long_rows(task):
         return False
-    along = any(loops.strides[0][i] == 1 == loops.strides[1][i] for i in groups.k)
-    long = k >= LONG_ENOUGH and (max(m, n) >= OTHER_SIDE or not along)
     if k < SHORTEST_OF_MANY and _is_written_by_rows(loops, task):
         return False
+    along = any(loops.strides[0][i] == 1 == loops.strides[1][i] for i in groups.k)
+    long = k >= LONG_ENOUGH and (max(m, n) >= OTHER_SIDE or not along)
     shortest = SHORTEST_OF_LONG if long else SHORTEST_SIDE
     return min(m, n) >= shortest and k >= SHORTEST_SUM and m * n * k >= SMALL_PRODUCT
 

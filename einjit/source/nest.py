@@ -263,7 +263,7 @@ class NestWriter(Terms):
                     w.line(f"end = minimum({stop}, block + {UNSETTLED})")
                     with self._inner_loop("block, end", "contracted"):
                         self._add_terms(rows, totals)
-                    with w.block(f"if {' & '.join(totals)} != 0:", "no term changes that"):
+                    with w.block("if total != 0:", "no term changes that"):
                         w.line("break")
             elif not self.blocked:
                 with self._inner_loop(f"{start}, {stop}", "contracted"):
