@@ -16,6 +16,9 @@ from einjit.registry import registry
 MODULES = (target, *(m for name, m in sys.modules.items() if name.startswith("einjit.plan.")))
 """Those that ask for them."""
 
+WIDE = {"vector_bytes": 64, "vector_registers": 32}
+"""A CPU of wide vectors and many registers, for tests that count them."""
+
 OVERRUN = 3 * 64
 """Bytes behind the last box that vectors of a short row's end are read from."""
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import reference
 from packing import plan_of, real
-from targets import blocked_for
+from targets import WIDE, blocked_for
 from test_einsum import mask, special_operands
 
 import einjit
@@ -77,15 +77,23 @@ def test_integer_values_are_exact_in_every_shape_and_order(dtype):
 def test_any_number_of_loops_and_any_layout(subscripts, shapes, dtype):
     one, two = (whole(shape, dtype, number) for number, shape in enumerate(shapes))
     expected = np.einsum(subscripts, one, two)
-    assert batched(subscripts, one, two)
     backwards = [np.ascontiguousarray(x[..., ::-1])[..., ::-1] for x in (one, two)]
     stepped = [np.repeat(x, 2, axis=-1)[..., ::2] for x in (one, two)]
     turned = [np.asfortranarray(x) for x in (one, two)]
-    for operands in ((one, two), backwards, stepped, turned, (one, turned[1]), (turned[0], two)):
-        np.testing.assert_array_equal(einjit.einsum(subscripts, *operands), expected)
-    for out in (np.empty(expected.shape, dtype), np.empty(expected.shape, dtype, order="F")):
-        einjit.einsum(subscripts, one, two, out=out)
-        np.testing.assert_array_equal(out, expected)
+    with blocked_for(**WIDE):
+        assert batched(subscripts, one, two)
+        for operands in (
+            (one, two),
+            backwards,
+            stepped,
+            turned,
+            (one, turned[1]),
+            (turned[0], two),
+        ):
+            np.testing.assert_array_equal(einjit.einsum(subscripts, *operands), expected)
+        for out in (np.empty(expected.shape, dtype), np.empty(expected.shape, dtype, order="F")):
+            einjit.einsum(subscripts, one, two, out=out)
+            np.testing.assert_array_equal(out, expected)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64", "complex64", "int8"])
@@ -150,11 +158,11 @@ def test_a_small_matrix_is_copied_with_its_columns_side_by_side_first():
 def test_a_matrix_is_turned_by_the_kernel_however_many_terms_it_has():
     for dtype, terms, columns in (("float32", 100, 10), ("complex64", 200, 4), ("int32", 90, 11)):
         a, b = whole((2001, terms), dtype, 1), whole((columns, terms), dtype, 2)
-        assert batched("mk,nk->mn", a, b)
-        assert len(plan_of("mk,nk->mn", a, b).steps) == 1
-        np.testing.assert_array_equal(
-            einjit.einsum("mk,nk->mn", a, b), np.einsum("mk,nk->mn", a, b)
-        )
+        with blocked_for(**WIDE):
+            assert batched("mk,nk->mn", a, b)
+            assert len(plan_of("mk,nk->mn", a, b).steps) == 1
+            found = einjit.einsum("mk,nk->mn", a, b)
+        np.testing.assert_array_equal(found, np.einsum("mk,nk->mn", a, b))
 
 
 def test_cuts_cover_rows_and_columns_once():

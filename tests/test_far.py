@@ -8,15 +8,15 @@ import pytest
 import reference
 from packing import check, integers, plan_of, poison, real
 from strategies import MULTIPLIED
-from targets import blocked_for
+from targets import WIDE, blocked_for
 
 import einjit
 from einjit.plan import lowering
-from einjit.plan.dots import SUMMED
+from einjit.plan.dots import FEWEST_TILES
 from einjit.plan.nest import STRIPS, strip_length
 from einjit.plan.packed import MOST_TERMS, macrokernel
 from einjit.plan.packing import SWEPT_ROWS
-from einjit.target import vector_bytes
+from einjit.plan.spans import LONG_SUM
 
 FAR = {"last_cache": 512}
 """Whatever has more than half as many bytes is not in it."""
@@ -52,7 +52,7 @@ def test_every_extent_around_tiles_and_blocks(dtype):
 def test_lanes_run_along_the_long_rows_wherever_the_result_has_its_own(subscripts, few):
     a = integers((140, 333), "float64", 1)
     b = integers((140, few) if "jk" in subscripts else (few, 140), "float64")
-    with blocked_for(**FAR):
+    with blocked_for(**FAR, **WIDE):
         assert swept(subscripts, a, b).order == (1, 0)
         check(subscripts, a, b)
 
@@ -107,12 +107,12 @@ def test_the_bits_are_the_same_however_it_is_cut_and_run(dtype):
 def test_many_rows_times_a_small_matrix(dtype):
     """Those of the boxes below are asked for where rows follow each other, and there alone."""
     size = np.dtype(dtype).itemsize
-    columns = vector_bytes() // size
+    columns = WIDE["vector_bytes"] // size
     for m, k in product((600, 601, 611), (20, 31)):
         a, b = integers((m, k), dtype, 1), integers((k, columns), dtype)
         apart = np.zeros((m, k + 1), dtype)[:, :k]
         apart[:] = a
-        with blocked_for(**FAR):
+        with blocked_for(**FAR, **WIDE):
             for rows, asks in ((a, True), (apart, False)):
                 lowered = plan_of("ij,jk->ik", rows, b).steps[0].lowered
                 assert lowered.name == "batched"
@@ -150,14 +150,14 @@ def test_rows_are_added_to_short_strips_where_long_ones_are_few():
             assert (einjit.einsum("ij->j", a) == 20).all()
 
 
-@pytest.mark.parametrize("dtype", [*SUMMED])
+@pytest.mark.parametrize("dtype", MULTIPLIED)
 def test_rows_times_a_vector(dtype):
     """Rows in fours and others, whole vectors and others, one block of terms and more."""
     size = np.dtype(dtype).itemsize
     for m, n in product((1, 3, 4, 9, 30), (4096 // size, 4097 // size + 3, 5 * 16384 // size + 1)):
         a, b = integers((m, n), dtype, 1), integers(n, dtype)
         with blocked_for(**FAR):
-            if m > 1:
+            if m > 1 and (m * n < LONG_SUM or m >= 4 * FEWEST_TILES):
                 assert plan_of("ij,j->i", a, b).steps[0].lowered.name == "dots"
             check("ij,j->i", a, b, expected=(a * b).sum(1, dtype=dtype))
             check("ij,kj->k", b[None], a, expected=(a * b).sum(1, dtype=dtype))

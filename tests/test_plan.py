@@ -18,8 +18,8 @@ from einjit.kernel.layout import MOST_POINTERS
 from einjit.plan.batched import LONG_BATCH
 from einjit.plan.blocking import SHORT_SUM, WAYS
 from einjit.plan.collected import Collected
-from einjit.plan.columns import ROWS, ROWS_OF_BATCH
-from einjit.plan.dots import FEW, FEW_WIDE, TURNED
+from einjit.plan.columns import ROWS, ROWS_OF_BATCH, VECTORS_OF_BATCH
+from einjit.plan.dots import FEW, FEW_COMPLEX, FEW_WIDE, FEWEST_TILES, TURNED
 from einjit.plan.indices import Loops, arrange, inner_cost, simplify
 from einjit.plan.lowering import (
     LONG_SUM,
@@ -394,6 +394,11 @@ def table():
         ("dots", plan_of("ij,kj->ik", (FEW, 200), (50, 200), dtype="float32")),
         ("dots", plan_of("ij,kj->ik", (FEW, 200), (last_cache() // 3000, 200))),
         ("dots", plan_of("ij,j->i", (last_cache() // 2000, 1024), (1024,))),
+        ("dots", plan_of("ij,j->i", (50, 200), (200,), dtype="complex64")),
+        ("dots", plan_of("ij,kj->ik", (FEW_COMPLEX, 200), (50, 200), dtype="complex64")),
+        ("packed", plan_of("ij,kj->ik", (FEW_COMPLEX + 1, 200), (50, 200), dtype="complex64")),
+        ("dots", plan_of("ij,j->i", (4 * FEWEST_TILES, long), (long,), dtype="complex64")),
+        ("split", plan_of("ij,j->i", (4 * FEWEST_TILES - 4, long), (long,), dtype="complex64")),
         ("nest", plan_of("ij,j->i", (last_cache() // 50_000, 1024), (1024,))),
         ("packed", plan_of("ij,kj->ik", (FEW_WIDE + 1, 200), (50, 200))),
         ("packed", plan_of("ij,kj->ik", (FEW + 1, 200), (50, 200), dtype="float32")),
@@ -420,8 +425,8 @@ def table():
         ("packed", plan_of("ij,ik->jk", (99, 2 * doubles - 1), (99, 2 * doubles - 1))),
         ("packed", plan_of("ij,ik->jk", (9999, doubles), (9999, doubles))),
         ("packed", plan_of("ij,jk->ik", (6, 99), (99, 6))),
-        ("columns", plan_of("bij->bj", (9, 2 * doubles, 4))),
-        ("nest", plan_of("bij->bj", (9, 2 * doubles - 1, 4))),
+        ("columns", plan_of("bij->bj", (9, 2 * VECTORS_OF_BATCH, doubles // 2))),
+        ("nest", plan_of("bij->bj", (9, 2 * VECTORS_OF_BATCH - 1, doubles // 2))),
         ("columns", plan_of("bij,bij->bj", (9, ROWS_OF_BATCH, 4), (9, ROWS_OF_BATCH, 4))),
         ("nest", plan_of("bij,bij->bj", (9, ROWS_OF_BATCH - 1, 4), (9, ROWS_OF_BATCH - 1, 4))),
         # Operands of a size disagree about what lies side by side.
@@ -452,8 +457,7 @@ def table():
         ("packed", plan_of("bij,bkj->bik", (99, 16, 16), (99, 16, 16))),
         ("packed", plan_of("ijb,jkb->ikb", (9, 9, 99), (9, 9, 99))),
         ("packed", plan_of("bij,bjk->bik", (99, 3, 257), (99, 257, 9))),
-        ("nest", plan_of("bij,bkj->bik", (99, 3, 257), (99, 9, 257), dtype="complex64")),
-        ("packed", plan_of("bij,bkj->bik", (99, 3, 257), (99, 16, 257), dtype="complex64")),
+        ("packed", plan_of("bij,bkj->bik", (99, 4, 257), (99, 16, 257), dtype="complex64")),
         ("nest", plan_of("bij,bjk->bik", (99, 3, 60), (99, 60, 9), dtype="float16")),
         ("unrolled", plan_of("bij,bjk->bik", (99, 4, 4), (99, 4, 4), dtype="float32")),
         # Rows of a batch's products lie apart, and their sums are tiny.

@@ -10,8 +10,9 @@ from strategies import DTYPES
 import einjit
 from einjit.api import plan_for
 from einjit.equation.operands import Layout
-from einjit.plan.batched import MULTIPLIED
 from einjit.plan.nest import BLOCK, strip_length
+from einjit.plan.task import MULTIPLIED
+from einjit.target import vector_bytes
 
 
 def steps(subscripts, *operands):
@@ -88,9 +89,10 @@ def test_long_sums_with_few_results(dtype):
 def test_few_columns_keep_the_bound(dtype):
     """Of random values, and of equal ones, whose roundings all go one way."""
     rng = np.random.default_rng(5)
+    wide = 12 * vector_bytes() // np.dtype(dtype).itemsize
     for n in (16, 4096, 40_001):
         for fill in (rng.standard_normal, lambda shape: np.full(shape, 0.07)):
-            shapes = ((n, 3), (n,), (n, 2), (min(n, 4096), 96))
+            shapes = ((n, 3), (n,), (n, 2), (min(n, 4096), wide))
             x, w, y, z = (fill(shape).astype(dtype) for shape in shapes)
             for subscripts, operands in [
                 ("ij->j", [x]),

@@ -28,6 +28,7 @@ from einjit.kernel.lanes import (
     over_rows,
     part_of,
     row_at,
+    shuffled,
     splat,
     store_rows,
     summed,
@@ -206,7 +207,7 @@ def row_sums(
         end = builder.sub(n, builder.urem(n, step))
         totals = [
             cgutils.alloca_once_value(builder, ir.Constant(tile.vector, None))
-            for _ in range(counts[0] * counts[1])
+            for _ in range(counts[0] * counts[1] * tile.parts)
         ]
 
         def add_products(k: Value, mask: Value | None) -> None:
@@ -214,7 +215,9 @@ def row_sums(
                 [load_vector(builder, tile, builder.gep(p, [k]), 0, mask) for p in group]
                 for group in places
             ]
-            for total, (x, y) in zip(totals, itertools.product(*loaded), strict=True):
+            factors = [factor for y in loaded[1] for factor in _factors(builder, tile, y)]
+            pairs = itertools.product(loaded[0], factors)
+            for total, (x, y) in zip(totals, pairs, strict=True):
                 builder.store(multiply_add(builder, x, y, builder.load(total)), total)
 
         with cgutils.for_range_slice(builder, zero, end, step) as (k, _):
@@ -223,7 +226,8 @@ def row_sums(
             add_products(k, None)
         with builder.if_then(builder.icmp_signed("<", end, n)):
             add_products(end, mask_of(builder, tile, builder.sub(n, end)))
-        added = summed(builder, [builder.load(total) for total in totals])
+        sums = part_of(builder, tile, sums, 0)
+        added = summed(builder, _parts_of_sums(builder, tile, [*map(builder.load, totals)]))
         for number, vector in enumerate(added):
             first = ir.Constant(WORD, number * vector.type.count)
             where = builder.bitcast(builder.gep(sums, [first]), vector.type.as_pointer())
@@ -236,6 +240,22 @@ def row_sums(
     words = types.UniTuple(types.intp, counts[0]), types.UniTuple(types.intp, counts[1])
     sizes = (types.intp,) * 3
     return types.void(sums, one, words[0], two, words[1], *sizes, lanes), emit
+
+
+def _factors(builder: Builder, tile: Tile, vector: Value) -> list[Value]:
+    """What rows are multiplied with, part by part: the vector and, of complex elements, that with
+    the parts of each exchanged."""
+    if tile.parts == 1:
+        return [vector]
+    return [vector, shuffled(builder, vector, vector, [i ^ 1 for i in range(2 * tile.lanes)])]
+
+
+def _parts_of_sums(builder: Builder, tile: Tile, totals: list[Value]) -> list[Value]:
+    """Vectors whose lanes add up to the parts of sums: of complex ones the real part is that of
+    real parts less that of imaginary parts."""
+    signs = ir.Constant(tile.vector, [(-1.0) ** lane for lane in range(tile.vector.count)])
+    real = {*range(0, len(totals), 2)} if tile.parts == 2 else {}
+    return [builder.fmul(v, signs) if i in real else v for i, v in enumerate(totals)]
 
 
 @intrinsic

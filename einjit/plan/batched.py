@@ -7,16 +7,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from einjit.names import index_name
-from einjit.plan.dots import SUMMED
 from einjit.plan.groups import Groups, with_a_row
 from einjit.plan.indices import LINE, Loops, bytes_moved, simplify
 from einjit.plan.nest import BLOCK, Nest
 from einjit.plan.nesting import UNROLLED, outermost
-from einjit.plan.task import FMA_TIME, Lowered, Task, move_time
+from einjit.plan.task import FMA_TIME, MULTIPLIED, Lowered, Task, move_time
 from einjit.target import is_far, vector_bytes, vector_registers
-
-MULTIPLIED = (*SUMMED, "complex64", "complex128")
-"""Types that microkernels multiply."""
 
 LONG_BATCH = 64
 """Products from which a kernel of their extents pays."""

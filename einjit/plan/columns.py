@@ -7,12 +7,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from einjit.names import index_name
-from einjit.plan.batched import MULTIPLIED
 from einjit.plan.indices import Loops, bytes_moved, simplify
 from einjit.plan.nest import Nest
 from einjit.plan.nesting import FEW_TILES
 from einjit.plan.spans import LONG_SUM, pieces_of, spans_of
-from einjit.plan.task import FMA_TIME, Lowered, Task, move_time
+from einjit.plan.task import FMA_TIME, MULTIPLIED, Lowered, Task, move_time
 from einjit.target import last_cache, vector_bytes, vector_registers
 
 ROWS = 16

@@ -10,8 +10,9 @@ from einjit.names import index_name
 from einjit.plan.groups import Groups, with_a_row
 from einjit.plan.indices import Loops, bytes_moved, simplify
 from einjit.plan.nest import TOGETHER, Nest
-from einjit.plan.task import FMA_TIME, Lowered, Task, move_time
-from einjit.target import is_far, vector_bytes
+from einjit.plan.spans import LONG_SUM
+from einjit.plan.task import FMA_TIME, MULTIPLIED, Lowered, Task, move_time
+from einjit.target import is_far, vector_bytes, vector_registers
 
 FEW = 8
 """Rows of the smaller operand up to which turning the larger one round for register tiles costs
@@ -19,6 +20,13 @@ more than it saves. Measured."""
 
 FEW_WIDE = 4
 """The same of elements of 8 bytes in the caches, of which half as many are to be turned."""
+
+FEW_COMPLEX = 3
+"""The same of complex ones: fewer of their sums fit in registers. Measured: 0.5 to 0.8 of the time
+up to here, 0.85 to 1.3 for one more."""
+
+FEWEST_TILES = 4
+"""Tiles below which a long sum is better cut into spans."""
 
 TURNED = 1 << 15
 """Iterations from which a smaller operand that lies along its rows is turned first: a step more."""
@@ -30,13 +38,8 @@ LONG_ROW = 4
 """Vectors of a row from which summing it in vectors pays."""
 
 FAR_ROW = 4 << 10
-"""Bytes of rows from memory from which they are summed with a vector. Measured."""
-
-SUMMED = (
-    *("float32", "float64"),
-    *("int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64"),
-)
-"""Types whose products are summed lane by lane."""
+"""Bytes of rows from memory from which they are summed with a vector; complex ones always are.
+Measured."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +121,7 @@ def rows_of(loops: Loops, dtype: str) -> Rows | None:
     volumes = [math.prod(loops.extents[i] for i in group) for group in own]
     larger = 0 if volumes[0] >= volumes[1] else 1
     few = FEW if size < 8 or _is_far(loops, size) else FEW_WIDE
+    few = FEW_COMPLEX if _is_complex(dtype) else few
     if not own[0] or not own[1] or volumes[1 - larger] > few or inputs[larger][inner] != 1:
         return None
 
@@ -137,14 +141,24 @@ def order_of(loops: Loops, rows: Rows) -> list[int]:
 def is_dots(task: Task) -> bool:
     """Whether a few rows meet many, along both of which the contracted loop lies side by side."""
     loops, rows = _rows(task)
-    return rows is not None and loops.strides[1 - rows.larger][rows.inner] == 1
+    if rows is None or loops.strides[1 - rows.larger][rows.inner] != 1:
+        return False
+    return loops.iterations < LONG_SUM or _tiles(loops, rows) >= FEWEST_TILES
+
+
+def _tiles(loops: Loops, rows: Rows) -> int:
+    """What runs in parallel: rows of the larger operand, TOGETHER at a time."""
+    order = order_of(loops, rows)
+    outside = order[: order.index(rows.down)]
+    tiles = -(-loops.extents[rows.down] // TOGETHER)
+    return tiles * math.prod(loops.extents[i] for i in outside)
 
 
 def turned_first(task: Task) -> tuple[int, tuple[int, ...]] | None:
     """The operand of few rows that is better turned before its rows are multiplied with many, and
     the indices that are to lie side by side in it."""
     loops, rows = _rows(task)
-    if rows is None or loops.iterations < TURNED:
+    if rows is None or loops.iterations < TURNED or _is_complex(task.compute):
         return None
     smaller = 1 - rows.larger
     sizes = bytes_moved(loops, task.itemsizes)
@@ -158,18 +172,35 @@ def _rows(task: Task) -> tuple[Loops, Rows | None]:
     """The loops of a task, simplified, and its rows, of types that are summed. A vector that meets
     a matrix of long rows from memory is one row."""
     loops = simplify(task.loops)
-    if set(task.dtypes) != {task.compute} or task.compute not in SUMMED or len(task.dtypes) != 3:
+    if (
+        set(task.dtypes) != {task.compute}
+        or task.compute not in MULTIPLIED
+        or len(task.dtypes) != 3
+    ):
         return loops, None
     groups, size = Groups.of(loops), task.itemsizes[0]
     row = math.prod(loops.extents[i] for i in groups.k) * size
-    if row >= FAR_ROW and bool(groups.m) != bool(groups.n) and _is_far(loops, size):
+    long = _is_complex(task.compute) or (row >= FAR_ROW and _is_far(loops, size))
+    if long and bool(groups.m) != bool(groups.n):
         loops = with_a_row(loops, int(not groups.n))
     return loops, rows_of(loops, task.compute)
+
+
+def _is_complex(dtype: str) -> bool:
+    """Whether elements have two parts: LLVM takes those of rows apart, and sums them slowly."""
+    return np.dtype(dtype).kind == "c"
 
 
 def _is_far(loops: Loops, size: int) -> bool:
     """Whether an operand comes from memory."""
     return is_far(max(bytes_moved(loops, (size,) * len(loops.strides))))
+
+
+def _most_others(dtype: str) -> int:
+    """Rows of B that are taken together at most: as many sums as fit in registers, in pairs."""
+    parts = 2 if _is_complex(dtype) else 1
+    most = max(1, 3 * vector_registers() // 4 // (TOGETHER * parts))
+    return min(TOGETHER, 1 << (most.bit_length() - 1))
 
 
 def lower_dots(name: str, reason: str, task: Task) -> Lowered:
@@ -178,6 +209,7 @@ def lower_dots(name: str, reason: str, task: Task) -> Lowered:
     assert rows
     order, place = order_of(loops, rows), (rows.larger, 1 - rows.larger)
     few = 1 << (loops.extents[rows.beside] - 1).bit_length()  # sums are added in pairs
+    tiles = _tiles(loops, rows)
     loops = loops.take(order)
     strides = [loops.strides[k] for k in (*place, 2)]
     n = len(loops.extents)
@@ -189,14 +221,13 @@ def lower_dots(name: str, reason: str, task: Task) -> Lowered:
         loops=n,
         down=order.index(rows.down),
         beside=order.index(rows.beside),
-        others=min(TOGETHER, few),
+        others=min(_most_others(task.compute), few),
         lanes=vector_bytes() // task.itemsizes[0],
     )
     sizes = tuple(
         loops.extents[loop] if operand is None else strides[operand][loop]
         for _, operand, loop in nest.sizes()
     )
-    tiles = math.prod(loops.extents[: nest.down]) * -(-loops.extents[nest.down] // TOGETHER)
     moved = sum(bytes_moved(loops, task.itemsizes))
     time = loops.iterations / nest.lanes * FMA_TIME + move_time(moved)
     return Lowered(name, reason, loops, nest, sizes, tiles, time, place)

@@ -8,7 +8,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from einjit.plan.batched import MULTIPLIED, is_batched, lower_batched
+from einjit.plan.batched import is_batched, lower_batched
 from einjit.plan.blocking import Blocked, block
 from einjit.plan.collected import is_collected, lower_collected, lower_rows, rows_to_collect
 from einjit.plan.columns import is_columns, lower_columns
@@ -26,7 +26,7 @@ from einjit.plan.nesting import (
 )
 from einjit.plan.spans import LONG_SUM, SPANS, Span, pieces_of, spans_of
 from einjit.plan.streamed import is_streamed, lower_streamed
-from einjit.plan.task import PARALLEL_TIME, Lowered, Task
+from einjit.plan.task import MULTIPLIED, PARALLEL_TIME, Lowered, Task
 from einjit.plan.tiling import (
     Tiling,
     arranged,

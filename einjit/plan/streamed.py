@@ -3,11 +3,10 @@
 from dataclasses import dataclass, fields, replace
 
 from einjit.names import index_name
-from einjit.plan.batched import MULTIPLIED
 from einjit.plan.indices import LINE, Loops, bytes_moved, simplify
 from einjit.plan.nest import Nest
 from einjit.plan.nesting import lower_nest, parallel_loops
-from einjit.plan.task import Lowered, Task
+from einjit.plan.task import MULTIPLIED, Lowered, Task
 from einjit.target import last_cache, vector_bytes
 
 PARTIAL_ROW = 128

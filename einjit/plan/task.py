@@ -10,6 +10,12 @@ from einjit.plan.nest import Nest
 from einjit.plan.packed import Packed
 from einjit.target import is_far
 
+MULTIPLIED = (
+    *("float32", "float64", "complex64", "complex128"),
+    *("int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64"),
+)
+"""Types whose vectors are multiplied and added."""
+
 PARALLEL_TIME = 15_000.0
 """Nanoseconds of one thread's work from which more threads are asked for: a launch costs 2 to 20
 microseconds, and on a machine where others run, the wait for the last thread far more."""

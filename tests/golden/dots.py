@@ -4,7 +4,7 @@ A[a, c]: float32
 B[b, c]: float32
 C[a, b]: float32, summed in float32
 a: free, 4 at a time
-b: free, 4 at a time
+b: free, 2 at a time
 c: contracted, innermost, unit stride in A, B
 """
 
@@ -29,32 +29,28 @@ def contract(first, last, operands, sizes):
     B_b = sizes[4]
     C_a = sizes[5]
     C_b = sizes[6]
-    sums = scratch(16, float32)  # of rows of A times rows of B
-    parts_b = parts(n_b, 4)
+    sums = scratch(8, float32)  # of rows of A times rows of B
+    parts_b = parts(n_b, 2)
     for tile in range(first, last):  # free, parallel
         a = tile * 4
         for part_b in range(parts_b):  # free
-            b = part_b * 4
+            b = part_b * 2
             a_1 = minimum(a + 1, n_a - 1)
             a_2 = minimum(a + 2, n_a - 1)
             a_3 = minimum(a + 3, n_a - 1)
             b_1 = minimum(b + 1, n_b - 1)
-            b_2 = minimum(b + 2, n_b - 1)
-            b_3 = minimum(b + 3, n_b - 1)
             at_A_0 = a * A_a
             at_A_1 = a_1 * A_a
             at_A_2 = a_2 * A_a
             at_A_3 = a_3 * A_a
             at_B_0 = b * B_b
             at_B_1 = b_1 * B_b
-            at_B_2 = b_2 * B_b
-            at_B_3 = b_3 * B_b
             row_sums(
                 sums,
                 A,
                 (at_A_0, at_A_1, at_A_2, at_A_3),
                 B,
-                (at_B_0, at_B_1, at_B_2, at_B_3),
+                (at_B_0, at_B_1),
                 minimum(n_c, 2048),
                 4 * A_a,
                 0,
@@ -67,14 +63,12 @@ def contract(first, last, operands, sizes):
                 at_A_3 += 2048
                 at_B_0 += 2048
                 at_B_1 += 2048
-                at_B_2 += 2048
-                at_B_3 += 2048
                 row_sums(
                     sums,
                     A,
                     (at_A_0, at_A_1, at_A_2, at_A_3),
                     B,
-                    (at_B_0, at_B_1, at_B_2, at_B_3),
+                    (at_B_0, at_B_1),
                     minimum(n_c - block * 2048, 2048),
                     4 * A_a,
                     1,
@@ -84,31 +78,15 @@ def contract(first, last, operands, sizes):
             C[at] = sums[0]
             if b + 1 < n_b:
                 C[at + 1 * C_b] = sums[1]
-            if b + 2 < n_b:
-                C[at + 2 * C_b] = sums[2]
-            if b + 3 < n_b:
-                C[at + 3 * C_b] = sums[3]
             if a + 1 < n_a:
-                C[at + 1 * C_a] = sums[4]
+                C[at + 1 * C_a] = sums[2]
                 if b + 1 < n_b:
-                    C[at + 1 * C_a + 1 * C_b] = sums[5]
-                if b + 2 < n_b:
-                    C[at + 1 * C_a + 2 * C_b] = sums[6]
-                if b + 3 < n_b:
-                    C[at + 1 * C_a + 3 * C_b] = sums[7]
+                    C[at + 1 * C_a + 1 * C_b] = sums[3]
             if a + 2 < n_a:
-                C[at + 2 * C_a] = sums[8]
+                C[at + 2 * C_a] = sums[4]
                 if b + 1 < n_b:
-                    C[at + 2 * C_a + 1 * C_b] = sums[9]
-                if b + 2 < n_b:
-                    C[at + 2 * C_a + 2 * C_b] = sums[10]
-                if b + 3 < n_b:
-                    C[at + 2 * C_a + 3 * C_b] = sums[11]
+                    C[at + 2 * C_a + 1 * C_b] = sums[5]
             if a + 3 < n_a:
-                C[at + 3 * C_a] = sums[12]
+                C[at + 3 * C_a] = sums[6]
                 if b + 1 < n_b:
-                    C[at + 3 * C_a + 1 * C_b] = sums[13]
-                if b + 2 < n_b:
-                    C[at + 3 * C_a + 2 * C_b] = sums[14]
-                if b + 3 < n_b:
-                    C[at + 3 * C_a + 3 * C_b] = sums[15]
+                    C[at + 3 * C_a + 1 * C_b] = sums[7]

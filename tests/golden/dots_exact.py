@@ -6,7 +6,7 @@ C[a, b, c, d]: int16, summed in int16
 a: free
 b: free, 4 at a time
 c: free
-d: free, 4 at a time
+d: free, 2 at a time
 e: contracted, innermost, unit stride in A, B
 """
 
@@ -38,36 +38,32 @@ def contract(first, last, operands, sizes):
     C_b = sizes[12]
     C_c = sizes[13]
     C_d = sizes[14]
-    sums = scratch(16, int16)  # of rows of A times rows of B
+    sums = scratch(8, int16)  # of rows of A times rows of B
     parts_b = parts(n_b, 4)
-    parts_d = parts(n_d, 4)
+    parts_d = parts(n_d, 2)
     for tile in range(first, last):  # free, parallel
         b = tile % parts_b * 4
         rest = tile // parts_b
         a = rest
         for c in range(n_c):  # free
             for part_d in range(parts_d):  # free
-                d = part_d * 4
+                d = part_d * 2
                 b_1 = minimum(b + 1, n_b - 1)
                 b_2 = minimum(b + 2, n_b - 1)
                 b_3 = minimum(b + 3, n_b - 1)
                 d_1 = minimum(d + 1, n_d - 1)
-                d_2 = minimum(d + 2, n_d - 1)
-                d_3 = minimum(d + 3, n_d - 1)
                 at_A_0 = a * A_a + b * A_b + c * A_c
                 at_A_1 = a * A_a + b_1 * A_b + c * A_c
                 at_A_2 = a * A_a + b_2 * A_b + c * A_c
                 at_A_3 = a * A_a + b_3 * A_b + c * A_c
                 at_B_0 = a * B_a + c * B_c + d * B_d
                 at_B_1 = a * B_a + c * B_c + d_1 * B_d
-                at_B_2 = a * B_a + c * B_c + d_2 * B_d
-                at_B_3 = a * B_a + c * B_c + d_3 * B_d
                 row_sums(
                     sums,
                     A,
                     (at_A_0, at_A_1, at_A_2, at_A_3),
                     B,
-                    (at_B_0, at_B_1, at_B_2, at_B_3),
+                    (at_B_0, at_B_1),
                     minimum(n_e, 4096),
                     4 * A_b,
                     0,
@@ -80,14 +76,12 @@ def contract(first, last, operands, sizes):
                     at_A_3 += 4096
                     at_B_0 += 4096
                     at_B_1 += 4096
-                    at_B_2 += 4096
-                    at_B_3 += 4096
                     row_sums(
                         sums,
                         A,
                         (at_A_0, at_A_1, at_A_2, at_A_3),
                         B,
-                        (at_B_0, at_B_1, at_B_2, at_B_3),
+                        (at_B_0, at_B_1),
                         minimum(n_e - block * 4096, 4096),
                         4 * A_b,
                         1,
@@ -97,31 +91,15 @@ def contract(first, last, operands, sizes):
                 C[at] = sums[0]
                 if d + 1 < n_d:
                     C[at + 1 * C_d] = sums[1]
-                if d + 2 < n_d:
-                    C[at + 2 * C_d] = sums[2]
-                if d + 3 < n_d:
-                    C[at + 3 * C_d] = sums[3]
                 if b + 1 < n_b:
-                    C[at + 1 * C_b] = sums[4]
+                    C[at + 1 * C_b] = sums[2]
                     if d + 1 < n_d:
-                        C[at + 1 * C_b + 1 * C_d] = sums[5]
-                    if d + 2 < n_d:
-                        C[at + 1 * C_b + 2 * C_d] = sums[6]
-                    if d + 3 < n_d:
-                        C[at + 1 * C_b + 3 * C_d] = sums[7]
+                        C[at + 1 * C_b + 1 * C_d] = sums[3]
                 if b + 2 < n_b:
-                    C[at + 2 * C_b] = sums[8]
+                    C[at + 2 * C_b] = sums[4]
                     if d + 1 < n_d:
-                        C[at + 2 * C_b + 1 * C_d] = sums[9]
-                    if d + 2 < n_d:
-                        C[at + 2 * C_b + 2 * C_d] = sums[10]
-                    if d + 3 < n_d:
-                        C[at + 2 * C_b + 3 * C_d] = sums[11]
+                        C[at + 2 * C_b + 1 * C_d] = sums[5]
                 if b + 3 < n_b:
-                    C[at + 3 * C_b] = sums[12]
+                    C[at + 3 * C_b] = sums[6]
                     if d + 1 < n_d:
-                        C[at + 3 * C_b + 1 * C_d] = sums[13]
-                    if d + 2 < n_d:
-                        C[at + 3 * C_b + 2 * C_d] = sums[14]
-                    if d + 3 < n_d:
-                        C[at + 3 * C_b + 3 * C_d] = sums[15]
+                        C[at + 3 * C_b + 1 * C_d] = sums[7]
