@@ -164,12 +164,25 @@ def test_rows_times_a_vector(dtype):
             check("hij,hj->ih", np.stack([a, a]), np.stack([b, b]))
 
 
-def test_random_rows_times_a_vector_keep_the_bound():
-    a, b = real((7, 9000), "float32", 1), real(9000, "float32", 2)
+@pytest.mark.parametrize("dtype", ["float32", "complex64"])
+def test_random_rows_times_a_vector_keep_the_bound(dtype):
+    a, b = real((7, 9000), dtype, 1), real(9000, dtype, 2)
     with blocked_for(**FAR):
         found = einjit.einsum("ij,j->i", a, b)
     expected = reference.einsum("ij,j->i", a, b)
     assert (abs(found - expected) <= reference.error_bound("ij,j->i", a, b)).all()
+
+
+def test_parts_of_complex_rows_stay_apart():
+    """What is not a number, or beyond all, shows in the sums that it is a term of."""
+    a, b = np.ones((5, 100), "complex64"), np.full(100, 1 + 2j, "complex64")
+    a[1, 3], a[2, 99], a[3, 50] = complex(np.nan, 0), complex(0, np.inf), complex(np.inf, 0)
+    assert plan_of("ij,j->i", a, b).steps[0].lowered.name == "dots"
+    found = einjit.einsum("ij,j->i", a, b)
+    np.testing.assert_array_equal(found[[0, 4]], [100 + 200j] * 2)
+    assert np.isnan(found[1])
+    assert (found[2].real, found[2].imag) == (-np.inf, np.inf)
+    assert (found[3].real, found[3].imag) == (np.inf, np.inf)
 
 
 def test_not_a_number_stays_where_it_is():

@@ -9,10 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from packing import TINY, check, in_pages, integers, packed_of, packing_all, plan_of, poison
 from strategies import MULTIPLIED, lay_out, random_product, random_short_loops
-from targets import blocked_for
+from targets import WIDE, blocked_for
 
 import einjit
 from einjit.plan.packed import macrokernel
+from einjit.plan.packing import TURNED_COLUMNS
 from einjit.source.microkernel import PAIR_SUMS
 from einjit.target import multiplies_and_adds_integers
 
@@ -82,6 +83,21 @@ def test_integers_go_by_pairs_where_the_sums_are_used_often():
     with blocked_for(vector_bytes=32, vector_registers=16):
         assert terms(200, 200, 200, "int64") == 2
         assert terms(200, 200, 200, "int32") == 1
+
+
+@pytest.mark.parametrize("low", [True, False])
+def test_low_tiles_have_their_operands_packed(low):
+    """Columns of A in rows, unless B is narrow, and rows of B however near they are."""
+    facts = {"vector_bytes": 32, "vector_registers": 16} if low else WIDE
+    a, b = integers((256, 256), "float32", 1), integers((256, 256), "float32", 2)
+    narrow = np.ascontiguousarray(b[:, :TURNED_COLUMNS])
+    with blocked_for(**facts):
+        nest = packed_of("ji,jk->ik", a, b)
+        assert (nest.rows, nest.pack_b) == (low, low)
+        assert not packed_of("ji,jk->ik", a, narrow).rows
+        check("ji,jk->ik", a, b, expected=a.T @ b)
+        check("ij,jk->ik", a, b, expected=a @ b)
+        check("ji,jk->ik", a, narrow, expected=a.T @ narrow)
 
 
 @pytest.mark.parametrize("dtype", MULTIPLIED)
