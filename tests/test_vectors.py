@@ -14,6 +14,7 @@ from probe import Table, lanes_of
 from test_einsum import specials
 from test_guard_pages import fenced
 
+from einjit.kernel import vectors
 from einjit.source.module import CALLED
 
 FLOATS = ("float32", "float64", "complex64", "complex128")
@@ -251,6 +252,21 @@ def test_product_and_update(dtype, tile):
         check(tile, dtype, x, y, z, *words)
 
 
+@pytest.mark.parametrize("masking", [False, True])
+@pytest.mark.parametrize("dtype", [*DTYPES, "int16"])
+def test_last_vectors_are_written_under_a_mask_or_in_pieces(dtype, masking, monkeypatch):
+    monkeypatch.setattr(vectors, "vector_bytes", lambda: vectors.MASKING if masking else 32)
+    lanes = lanes_of(dtype)
+    call = f"update(load(Y, a, 2, {lanes}), X, b, 0, c, d)  # masking: {masking}"
+    table = Table(("vectors",), {"update": call})
+    y = small(dtype, 3 * lanes, 1)
+    for n, add in product(range(1, lanes + 2), (0, 1)):
+        x = small(dtype, 4 * lanes, n)
+        found = table.carry_out(table.compiled(dtype), "update", x.copy(), y, y, 3, 1, n, add)
+        expected = table.carry_out(table.plain(dtype), "update", x.copy(), y, y, 3, 1, n, add)
+        assert_same(found, expected)
+
+
 @pytest.mark.parametrize(("dtype", "tile"), list(product(DTYPES, TILES)))
 def test_update_past_the_caches(dtype, tile):
     """Rows that begin where lines do, or not, whole or cut off."""
@@ -325,7 +341,7 @@ def fused(terms, dtype):
     )
 
 
-@pytest.mark.parametrize("dtype", [dtype for dtype in DTYPES if not dtype.startswith("c")])
+@pytest.mark.parametrize("dtype", DTYPES)
 def test_row_sums(dtype):
     """Of whole vectors and of what is left; exact sums, so that their order does not matter."""
     lanes = lanes_of(dtype)

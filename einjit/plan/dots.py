@@ -196,10 +196,14 @@ def _is_far(loops: Loops, size: int) -> bool:
     return is_far(max(bytes_moved(loops, (size,) * len(loops.strides))))
 
 
+def _parts(dtype: str) -> int:
+    """Vectors that a sum takes."""
+    return 2 if _is_complex(dtype) else 1
+
+
 def _most_others(dtype: str) -> int:
     """Rows of B that are taken together at most: as many sums as fit in registers, in pairs."""
-    parts = 2 if _is_complex(dtype) else 1
-    most = max(1, 3 * vector_registers() // 4 // (TOGETHER * parts))
+    most = max(1, 3 * vector_registers() // 4 // (TOGETHER * _parts(dtype)))
     return min(TOGETHER, 1 << (most.bit_length() - 1))
 
 
@@ -229,5 +233,5 @@ def lower_dots(name: str, reason: str, task: Task) -> Lowered:
         for _, operand, loop in nest.sizes()
     )
     moved = sum(bytes_moved(loops, task.itemsizes))
-    time = loops.iterations / nest.lanes * FMA_TIME + move_time(moved)
+    time = loops.iterations / nest.lanes * _parts(task.compute) * FMA_TIME + move_time(moved)
     return Lowered(name, reason, loops, nest, sizes, tiles, time, place)

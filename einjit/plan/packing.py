@@ -288,8 +288,8 @@ class Packing:
         columns = self.columns(min(self.volume(self.k), self.depth()))
         width = self.volume(self.n)
         if len(self.k) == 1:
-            turned = self.turned or not self.rows
-            copied = (self.paged or turned) and columns < min(width, KEPT_COLUMNS)
+            lies_in_columns = self.turned or not self.rows
+            copied = (self.paged or lies_in_columns) and columns < min(width, KEPT_COLUMNS)
         else:
             copied = self._crosses() and KEPT_BOXES * columns < width
         return self.direct and not self.swept and copied and self.volume(self.m) >= KEPT_ROWS
