@@ -198,7 +198,8 @@ def row_sums(
 ) -> Any:
     """The sums over k < n of `one[a + k] * two[b + k]`, for each a of the tuple `rows` and each b
     of `others`: to `sums`, or added to those with `accumulate`. What lies `ahead` of the rows is
-    asked for."""
+    asked for where vectors are whole lines. Measured where they are halves: not to ask takes 0.7 to
+    1.1 of the time in the caches, 0.76 to 1.04 from memory."""
     tile = Tile(two.dtype, lanes.literal_value, 1, 1)
     counts = len(rows), len(others)
 
@@ -226,7 +227,7 @@ def row_sums(
                 builder.store(multiply_add(builder, x, y, builder.load(total)), total)
 
         with cgutils.for_range_slice(builder, zero, end, step) as (k, _):
-            for place in places[0]:
+            for place in places[0] if tile.lanes == line_of(tile) else ():
                 ask_for(builder, builder.gep(place, [builder.add(k, ahead)]))
             add_products(k, None)
         with builder.if_then(builder.icmp_signed("<", end, n)):
