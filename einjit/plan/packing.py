@@ -57,8 +57,9 @@ NEAR_BATCH = 8
 TURNED_COLUMNS = 40
 """Columns of B above which columns of A are packed in rows where tiles are low: a strip has less
 than half of each line of its columns, and those drive each other out of the L1 cache. Measured:
-0.72 to 0.97 of the time from there on, up to 1.23 before. Where terms are read by fours they are
-from one micropanel on: those of a row lie side by side."""
+0.72 to 0.97 of the time from there on, up to 1.23 before; of half as many complex columns 0.7 to
+0.93 from there on, up to 1.2 before. Where terms are read by fours they are from one micropanel on:
+those of a row lie side by side."""
 
 SHORT_BLOCK = 64
 """Elements of the last two loops of a box up to which it is scattered: calls that move so few
@@ -91,7 +92,8 @@ class Packing:
         self.h = (*self._last(far, None, self.c), *self.s)
         columns = self.units[0] in self.m
         self.low = vector_registers() <= 16
-        turns = self.wide if self.kernel.terms == 4 else TURNED_COLUMNS if self.low else math.inf
+        few = TURNED_COLUMNS // (1 + (np.dtype(dtype).kind == "c"))
+        turns = self.wide if self.kernel.terms == 4 else few if self.low else math.inf
         self.turned = columns and self.volume(self.n) > turns
         self.rows = self.turned or not columns
         self.m = self._last(self.m, self._row_loop(), self.c)
