@@ -170,7 +170,7 @@ def turned_first(task: Task) -> tuple[int, tuple[int, ...]] | None:
 
 def _rows(task: Task) -> tuple[Loops, Rows | None]:
     """The loops of a task, simplified, and its rows, of types that are summed. A vector that meets
-    a matrix of long rows from memory is one row."""
+    a matrix of long rows from memory, or of complex ones, is one row."""
     loops = simplify(task.loops)
     if (
         set(task.dtypes) != {task.compute}
