@@ -59,6 +59,12 @@ def multiplies_bytes() -> bool:
 
 
 @functools.cache
+def multiplies_words() -> bool:
+    """Whether the target multiplies vectors of integers of 8 bytes in one instruction."""
+    return "+avx512dq" in cpu()[1].split(",") and vector_bytes() == 64
+
+
+@functools.cache
 def multiplies_and_adds_integers() -> bool:
     """Whether the target multiplies vectors of integers and adds them in one instruction."""
     return platform.machine().lower() in ("aarch64", "arm64")

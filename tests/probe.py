@@ -40,7 +40,7 @@ class Table:
         self.compiled = functools.cache(self.kernel)
         self.plain = functools.cache(lambda dtype: PlainKernel(self.source(dtype)).contract)
 
-    def source(self, dtype):
+    def source(self, dtype, note=""):
         lines = [
             f"from numba.types import {', '.join(sorted({'int64', dtype}))}",
             "from einjit.kernel.intrinsics import pointer, scratch",
@@ -53,12 +53,13 @@ class Table:
                 f"    if which == {number}:",
                 f"        {call.format(lanes=lanes_of(dtype), dtype=dtype)}",
             ]
-        source = Source(Probe(dtype, "\n".join(lines) + "\n"))
+        source = Source(Probe(dtype, "\n".join([*lines, note]) + "\n"))
         source.text = source.nest.text
         return source
 
-    def kernel(self, dtype):
-        kernel = Kernel(self.source(dtype))
+    def kernel(self, dtype, note=""):
+        """The kernel; with a note, a comment, it is another in the cache."""
+        kernel = Kernel(self.source(dtype, note))
         function = ctypes.CFUNCTYPE(None, *[ctypes.c_ssize_t] * len(ARGUMENTS))(kernel.address)
         function.kernel = kernel  # lives as long
         return function

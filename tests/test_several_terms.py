@@ -12,7 +12,7 @@ import pytest
 from probe import Table, lanes_of
 from test_guard_pages import fenced
 
-from einjit.kernel import fours
+from einjit.kernel import fours, pairs
 
 TILES = ((1, 1), (2, 2), (4, 1), (6, 2), (7, 2))
 """Rows and vectors of a row."""
@@ -61,11 +61,12 @@ INTEGERS = ("int8", "uint16", "int32", "uint64")
 
 
 @functools.cache
-def by_every_cpu(dtype):
-    """By fours without the instruction that not every CPU has."""
+def by_every_cpu(by, dtype):
+    """Without the instructions that not every CPU has."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(fours, "multiplies_bytes", lambda: False)
-        return TABLES["fours"].kernel(dtype)
+        patch.setattr(pairs, "multiplies_words", lambda: False)
+        return TABLES[by].kernel(dtype, "# by every CPU")
 
 
 def some(dtype, n, seed):
@@ -97,14 +98,20 @@ def check(by, function, lanes, call, dtype):
 @pytest.mark.parametrize("dtype", ["int8", "uint8"])
 @pytest.mark.parametrize("call", list(TABLES["fours"].calls))
 def test_products_by_fours(call, dtype, instruction):
-    compiled = TABLES["fours"].compiled if instruction else by_every_cpu
-    check("fours", compiled(dtype), BYTES, call, dtype)
+    function = TABLES["fours"].compiled(dtype) if instruction else by_every_cpu("fours", dtype)
+    check("fours", function, BYTES, call, dtype)
 
 
 @pytest.mark.parametrize("dtype", INTEGERS)
 @pytest.mark.parametrize("call", list(TABLES["pairs"].calls))
 def test_products_by_pairs(call, dtype):
     check("pairs", TABLES["pairs"].compiled(dtype), lanes_of(dtype), call, dtype)
+
+
+@pytest.mark.parametrize("dtype", ["int64", "uint64"])
+@pytest.mark.parametrize("call", list(TABLES["pairs"].calls))
+def test_products_by_pairs_of_halves(call, dtype):
+    check("pairs", by_every_cpu("pairs", dtype), lanes_of(dtype), call, dtype)
 
 
 @pytest.mark.parametrize("dtype", INTEGERS)

@@ -113,6 +113,7 @@ GOLDEN = {
     "strip_sum_of_rows_exact": case("ijk,ik->j", (20, 4100, 7), (20, 7), dtypes="int16"),
     "strip_sum_of_rows_bool": case("ijk->j", (20, 41, 7), dtypes="bool"),
     "strip_sum_of_rows_spans": case("ijk,ik->j", (20, 4, 4000), (20, 4000), dtypes="float32"),
+    "strip_sum_of_vectors": case("ij,i->j", (30, 70), (30,), dtypes="complex128"),
     # Rows taken together.
     "strip_sum_together": case("ij,i->j", (9, 4200), (9,)),
     "strip_sum_together_blocks": case("ij,i->j", (600, 4100), (600,)),

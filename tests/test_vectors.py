@@ -24,7 +24,7 @@ TILES = ((1, 1), (5, 2), (2, 3))
 
 PRODUCTS = tuple((cached, *tile) for cached in (0, 1) for tile in TILES)
 
-ROOMS = ("vectors", "turning", "streams", "columns")
+ROOMS = ("vectors", "rows", "turning", "streams", "columns")
 
 COLUMNS = (1, 3, 8, 24)
 """Columns of rows that are summed."""
@@ -52,6 +52,8 @@ CALLS = {
     "to_line": "X[to_line(Y, a)] = Y[a]",
     "store_past": "store_past(load(Y, a, 1, {lanes}), X, b + to_line(X, b))",
     "row_sums": "row_sums(X, Y, (a, b), Z, (c, d), e, f, g, {lanes})",
+    "add_rows": "add_rows(X, Y, (a, b, c), (Z[d], Z[e], Z[f]), g, {lanes})",
+    "add_row": "add_rows(X, Y, (a,), (Z[b],), c, {lanes})",
     **{
         ("column_sums", j, far): f"column_sums(X, Y, a, b, {j}, {far}, 0, {{lanes}})"
         for j, far in product(COLUMNS, (0, 1))
@@ -352,6 +354,15 @@ def test_row_sums(dtype):
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
+def test_rows_added_to_sums(dtype):
+    lanes = lanes_of(dtype)
+    x, y, z = (small(dtype, 8 * lanes, seed) for seed in (1, 2, 3))
+    for n in (0, 1, lanes - 1, lanes, lanes + 1, 4 * lanes + lanes // 2):
+        check("add_rows", dtype, x, y, z, 2 * lanes, 1, lanes + 1, 5, 0, 3, n)
+        check("add_row", dtype, x, y, z, 3, 4, n)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
 def test_column_sums(dtype):
     """Of blocks of rows and of what is left, added to what is there; exact sums again."""
     lanes = lanes_of(dtype)
@@ -425,6 +436,12 @@ def drill():
             x = np.zeros(4, dtype)
             carry_out(compiled(dtype), "row_sums", x, y, z, 0, 0, 0, 0, n, 1 << 40, 0)
             assert (x == np.sum(y * z, dtype=dtype)).all()
+        for n in range(3 * lanes):
+            y, z = fenced(small(dtype, n, 1), "behind"), fenced(small(dtype, 1, 2), "behind")
+            x, expected = np.zeros((2, 4 * lanes), dtype)
+            for function, sums in ((compiled, x), (plain, expected)):
+                carry_out(function(dtype), "add_row", sums, y, z, 0, 0, n)
+            assert_same(x, expected)
         for n, (columns, others, first, last) in product((1, lanes - 1, lanes + 1), FACTORS):
             y = fenced(small(dtype, n * columns, 1), "behind")
             z = fenced(small(dtype, n * (others or columns), 2), "behind")

@@ -207,6 +207,15 @@ def row_sums(
         sums[i] = sums[i] + total if accumulate else total
 
 
+def add_rows(
+    sums: Any, one: Memory, rows: Sequence[int], factors: Sequence[Any], n: int, lanes: int
+) -> None:
+    """Rows are added to sums, each times its factor."""
+    for k in range(n):
+        terms = [one[a + k] * factor for a, factor in zip(rows, factors, strict=True)]
+        sums[k] += np.sum(np.array(terms, one.kind), dtype=one.kind)
+
+
 def column_sums(
     sums: Any, one: Memory, at: int, n: int, columns: int, ahead: int, logical: int, lanes: int
 ) -> None:
@@ -360,7 +369,7 @@ MEANINGS: dict[str, Any] = {
             *(scratch, widen, narrow, place, parts, row_of, take, give, room, set_loop),
             *(load, load_first, product, update, update_past, prefetch, store, store_first),
             *(transpose_rows, turn, stream, settle),
-            *(row_sums, column_sums, column_products),
+            *(row_sums, add_rows, column_sums, column_products),
             *(product_by_fours, product_by_pairs, pair_sums),
             *(to_line, fill, multiplied, store_past),
         )

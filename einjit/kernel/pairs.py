@@ -21,9 +21,12 @@ from einjit.kernel.lanes import (
     ask_for,
     load_vector,
     multiply_add,
+    opaque,
+    shuffled,
     splat,
 )
 from einjit.kernel.steps import Steps, types_of, word
+from einjit.target import multiplies_words
 
 
 @intrinsic(prefer_literal=True)
@@ -120,25 +123,42 @@ def product_by_pairs(
         with builder.if_then(builder.icmp_signed("!=", whole, depth)):
             pairs.add_one()
         result = ir.Constant(context.get_value_type(tile), ir.Undefined)
-        for r, row in enumerate(pairs.sums):
-            for v, total in enumerate(row):
-                result = builder.insert_value(result, builder.load(total), tile.position(r, v))
+        for r in range(tile.rows):
+            for v, vector in enumerate(pairs.row(r)):
+                result = builder.insert_value(result, vector, tile.position(r, v))
         return result
 
     return tile(*types_of(arguments), of_one, of_two, types.intp), emit
 
 
+def _takes_halves(tile: Tile) -> bool:
+    """Whether products of words of 8 bytes are taken apart: that of their lower halves, and those
+    of the lower half of either with the upper one of the other, of which only the lower halves
+    count. An instruction does the former, another both of the latter; what is added to what is
+    found out once for all terms, where it would take five more for each."""
+    return tile.align == 8 and not multiplies_words()
+
+
+def _halves_of(vector: Value) -> Value:
+    """The type of a vector's halves of words."""
+    return ir.VectorType(ir.IntType(32), 2 * vector.count)
+
+
 class _Pairs(Steps):
-    """The sums of a tile of integers."""
+    """The sums of a tile of integers, in a register each, or two of them where products are taken
+    apart."""
 
     def __init__(self, builder: Builder, tile: Tile, arguments: Any) -> None:
         super().__init__(builder, tile, arguments, terms=2)
         of_one, of_two, to = arguments[13:]
         columns = self._row(builder.gep(of_two, [to]))
-        self.sums = []
+        self._takes_halves = _takes_halves(tile)
+        zeros = [ir.Constant(_halves_of(tile.vector), None)] * self._takes_halves
+        self._sums = []
         for r in range(tile.rows):
             factor = self._splat(builder.gep(of_one, [word(r)]))
-            self.sums.append([self.variable(add(builder, factor, column)) for column in columns])
+            firsts = [(add(builder, factor, column), *zeros) for column in columns]
+            self._sums.append([[*map(self.variable, first)] for first in firsts])
 
     def add_two(self, ahead: Value | None) -> None:
         """Add the products of the next two terms."""
@@ -152,19 +172,47 @@ class _Pairs(Steps):
         self.ask()
         for r, place in self.factors(self.along):
             one, two = map(self._splat, (place, builder.gep(place, [self.along])))
-            for x, y, total in zip(first, second, self.sums[r], strict=True):
-                sums = add(builder, one, y), add(builder, two, x)
-                builder.store(multiply_add(builder, *sums, builder.load(total)), total)
+            if r and self._takes_halves:  # to read them again takes no registers
+                first, second = (self._row(opaque(builder, place)) for place in places)
+            for x, y, sums in zip(first, second, self._sums[r], strict=True):
+                self._add(sums, add(builder, one, y), add(builder, two, x))
 
     def add_one(self) -> None:
         """Add the products of the last term."""
-        builder = self.builder
         (place,) = self.rows_of_vectors(1)
         vectors = self._row(place)
         for r, place in self.factors(self.along):
             factor = self._splat(place)
-            for vector, total in zip(vectors, self.sums[r], strict=True):
-                builder.store(multiply_add(builder, factor, vector, builder.load(total)), total)
+            for vector, sums in zip(vectors, self._sums[r], strict=True):
+                self._add(sums, vector, factor)
+
+    def _add(self, sums: list[Value], one: Value, two: Value) -> None:
+        """Add a product to a sum, or to the two that it is of."""
+        builder, total = self.builder, sums[0]
+        if len(sums) == 1:
+            builder.store(multiply_add(builder, one, two, builder.load(total)), total)
+            return
+        lowest = ir.Constant(one.type, [(1 << 32) - 1] * one.type.count)
+        low = builder.mul(*(builder.and_(value, lowest) for value in (one, two)))
+        builder.store(builder.add(builder.load(total), low), total)
+        x, y = (builder.bitcast(value, _halves_of(one.type)) for value in (one, two))
+        crossed = builder.mul(x, shuffled(builder, y, y, [i ^ 1 for i in range(y.type.count)]))
+        builder.store(builder.add(builder.load(sums[1]), crossed), sums[1])
+
+    def row(self, r: int) -> list[Value]:
+        """The vectors of a row of the tile."""
+        return [self._whole(*map(self.builder.load, sums)) for sums in self._sums[r]]
+
+    def _whole(self, total: Value, crossed: Value | None = None) -> Value:
+        """A vector of sums; what was added of each word's halves belongs to the upper one."""
+        if crossed is None:
+            return total
+        builder = self.builder
+        crossed = builder.bitcast(crossed, total.type)
+        half = ir.Constant(total.type, [32] * total.type.count)
+        for part in (crossed, builder.lshr(crossed, half)):
+            total = builder.add(total, builder.shl(part, half))
+        return total
 
     def _row(self, place: Value) -> list[Value]:
         return [load_vector(self.builder, self.tile, place, v) for v in range(self.tile.vectors)]

@@ -65,7 +65,8 @@ class Nest:
     source holds as numbers. With `together`, rows are taken TOGETHER at a time: the rows of terms
     that are added to a strip, or the sums of as many iterations of loop 0, which are a tile then.
     With `far`, rows that come from memory are added to long strips, all as long, FAR_TOGETHER at a
-    time.
+    time. With `lanes`, such rows are added as vectors of so many elements: complex ones, whose
+    parts LLVM takes apart for each.
     What follows the short rows of the operands `asked` is asked for, since they come from memory.
     """
 
@@ -83,6 +84,7 @@ class Nest:
     far: bool = False
     asked: tuple[int, ...] = ()
     constants: tuple[tuple[str, int], ...] = ()
+    lanes: int = 0
 
     def __str__(self) -> str:
         """The step in the field's notation: `ab,bc->ac`, its letters those of the loops."""

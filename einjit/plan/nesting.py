@@ -137,6 +137,17 @@ def _has_far_rows(nest: Nest, loops: Loops) -> bool:
     return is_far(most) and (long or not nest.strip)
 
 
+def _adds_vectors(nest: Nest) -> bool:
+    """Whether complex rows, each times a factor, are added to strips of sums."""
+    inner = nest.loops - 1
+    if np.dtype(nest.compute).kind != "c" or set(nest.dtypes) != {nest.compute}:
+        return False
+    if not nest.contracted or nest.sums_innermost or nest.strip_loop != inner:
+        return False
+    rows = [inner in loops for loops in nest.terms[:-1]]
+    return len(rows) > 1 and sum(rows) == 1 and nest.unit[rows.index(True)]
+
+
 def _even_strip(extent: int, nest: Nest) -> int:
     """Elements of a strip that is a tile, as the generated source cuts them evenly."""
     return -(-extent // (STRIPS * -(-extent // (STRIPS * nest.strip_length))))
@@ -189,6 +200,8 @@ def lower_nest(
             long = loops.extents[n - 1] * np.dtype(compute).itemsize >= LONG_ROW
             nest = replace(nest, far=long and _has_far_rows(nest, loops))
         nest = replace(nest, together=long)
+    if unrolled is None and known is None and _adds_vectors(nest):
+        nest = replace(nest, lanes=vector_bytes() // np.dtype(compute).itemsize)
 
     def value(operand: int | None, loop: int) -> int:
         return loops.extents[loop] if operand is None else loops.strides[rows[operand]][loop]

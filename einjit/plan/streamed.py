@@ -75,5 +75,5 @@ def lower_streamed(name: str, reason: str, task: Task) -> Lowered:
     lowered = lower_nest(name, reason, task.dtypes, task.compute, loops, *tiling)
     assert isinstance(lowered.nest, Nest)
     facts = {field.name: getattr(lowered.nest, field.name) for field in fields(Nest)}
-    lanes = vector_bytes() // task.itemsizes[-1]
-    return replace(lowered, nest=Streamed(**facts, lanes=lanes))
+    facts["lanes"] = vector_bytes() // task.itemsizes[-1]
+    return replace(lowered, nest=Streamed(**facts))

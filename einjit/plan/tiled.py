@@ -115,6 +115,6 @@ class Tiled(Nest):
         size = TILE_OF_SUMS if self.sums_wait else TILE
         return size // max(np.dtype(dtype).itemsize for dtype in (*self.dtypes, self.compute))
 
-    def lanes(self, operand: int) -> int:
+    def lanes_of(self, operand: int) -> int:
         """Elements of a turned operand that are transposed in one vector."""
         return min(LANES, self.vector // np.dtype(self.dtypes[operand]).itemsize)

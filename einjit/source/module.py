@@ -29,6 +29,7 @@ CALLED = {
         *("room", "row_of", "set_loop", "take"),
     ),
     "pairs": ("pair_sums", "product_by_pairs"),
+    "rows": ("add_rows", "row_sums"),
     "streams": ("fill", "multiplied", "settle", "store_past", "stream", "to_line"),
     "turning": ("transpose_rows", "turn"),
     "vectors": (
@@ -36,7 +37,6 @@ CALLED = {
         "load_first",
         "prefetch",
         "product",
-        "row_sums",
         "store",
         "store_first",
         "update",

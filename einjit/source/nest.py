@@ -378,13 +378,12 @@ class NestWriter(Terms):
 
     def _add_rows(self, loop: int, number: int, held: str) -> None:
         """Add so many rows of terms to the sums of a strip."""
-        w, name = self.w, index_name(self.inner)
         with self._apart():
             rows = self._entered(loop, number)
-            with self._inner_loop("low, high", "free"):
-                w.line(f"run = {held}[{name} - low]")
-                self._add_terms(rows, ["run"] * number)
-                w.line(f"{held}[{name} - low] = run")
+            if self.nest.lanes:
+                self._add_vectors(rows, held)
+            else:
+                self._add_elements(rows, held)
         if self.blocked:
             self._flush(str(number), BLOCK - self.rows + 1 if self.nest.together else BLOCK)
 

@@ -73,6 +73,27 @@ class Terms:
                 self.waiting, self.factors = rows[self.row]
             self.w.line(f"{held} = {added(self.nest.compute, held, self._term())}")
 
+    def _add_elements(self, rows: Sequence[Row], held: str) -> None:
+        """Add each row to the sums of a strip, which are loaded and stored once."""
+        w, name = self.w, index_name(self.inner)
+        with self._inner_loop("low, high", "free"):
+            w.line(f"run = {held}[{name} - low]")
+            self._add_terms(rows, ["run"] * len(rows))
+            w.line(f"{held}[{name} - low] = run")
+
+    def _add_vectors(self, rows: Sequence[Row], held: str) -> None:
+        """The same in vectors, of rows that are multiplied with what was hoisted of them."""
+        w, places, factors = self.w, [], []
+        w.line(f"{index_name(self.inner)} = low")
+        for self.row, (waiting, hoisted) in enumerate(rows):
+            name, place = self._placed(waiting[0])
+            places.append(f"at_{name}_{self.row}")
+            factors.append(hoisted[-1])
+            w.line(f"{places[-1]} = {place}")
+        single = "," * (len(rows) == 1)
+        given = ", ".join(f"({', '.join(tuple_)}{single})" for tuple_ in (places, factors))
+        w.line(f"add_rows({held}, {name}, {given}, high - low, {self.nest.lanes})")
+
     def _entered(self, loop: int, number: int) -> list[Row]:
         """What is left to multiply in each of so many rows of a loop, which are entered."""
         before, rows = (self.opened, self.waiting, self.factors), []

@@ -74,7 +74,7 @@ class _TiledWriter(Terms):
             name = nest.operands[number]
             w.line(f"{name}_turned = scratch({nest.room}, {carrier})", "a tile, in the cache")
         if nest.turned and not nest.moves:
-            lanes = max(map(nest.lanes, nest.turned))
+            lanes = max(map(nest.lanes_of, nest.turned))
             w.line(f"row = parts(box_{self.x}, {lanes}) * {lanes}", "of a tile that is turned")
         if nest.contracted:
             w.line(f"total = scratch({nest.room}, {self.compute})", "sums of a tile")
@@ -139,7 +139,7 @@ class _TiledWriter(Terms):
         is next read in such pieces, no CPU sees coming: it is asked for ahead."""
         nest, w, x, y = self.nest, self.w, self.x, self.y
         for number in nest.turned:
-            name, lanes = nest.operands[number], nest.lanes(number)
+            name, lanes = nest.operands[number], nest.lanes_of(number)
             self.w.total(f"at_{name}", [*self._outer(number), f"{y}0", f"{x}0 * {name}_{x}"])
             w.line(f"ahead = at_{name} + {AHEAD} * {self._next(number)}")
             rows = w.block(f"for {x} in range(0, e_{x}, {lanes}):", "blocks that are transposed")
@@ -175,7 +175,7 @@ class _TiledWriter(Terms):
 
     def _move_blocks(self, rows: str, past: bool) -> None:
         nest, w, x, y = self.nest, self.w, self.x, self.y
-        (a, c), lanes = nest.operands, nest.lanes(0)
+        (a, c), lanes = nest.operands, nest.lanes_of(0)
         columns = w.block(f"for {y} in range(0, e_{y}, {lanes}):", "blocks that are transposed")
         with columns, w.block(f"for {x} in range(0, {rows}, {lanes}):"):
             w.line(f"source = at_{a} + {x} * {a}_{x} + {y}")

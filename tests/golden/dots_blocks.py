@@ -12,7 +12,7 @@ from numba.types import float64
 
 from einjit.kernel.intrinsics import minimum, restrict, scratch
 from einjit.kernel.memory import parts
-from einjit.kernel.vectors import row_sums
+from einjit.kernel.rows import row_sums
 
 CODEGEN = 1
 

@@ -14,7 +14,7 @@ from numba.types import int16
 
 from einjit.kernel.intrinsics import minimum, restrict, scratch
 from einjit.kernel.memory import parts
-from einjit.kernel.vectors import row_sums
+from einjit.kernel.rows import row_sums
 
 CODEGEN = 1
 

@@ -10,7 +10,8 @@ c: free, innermost, unit stride in B, C
 
 from numba.types import complex64
 
-from einjit.kernel.intrinsics import minimum, restrict, scratch, times
+from einjit.kernel.intrinsics import minimum, restrict, scratch
+from einjit.kernel.rows import add_rows
 
 CODEGEN = 1
 
@@ -34,9 +35,8 @@ def contract(first, last, operands, sizes):
                 total[c] = complex64(0)
             for b in range(n_b):  # contracted
                 hoisted_1 = A[a * A_a + b * A_b]
-                for c in range(low, high):  # free, innermost
-                    run = total[c - low]
-                    run = run + times(hoisted_1, B[b * B_b + c])
-                    total[c - low] = run
+                c = low
+                at_B_0 = b * B_b + c
+                add_rows(total, B, (at_B_0,), (hoisted_1,), high - low, 4)
             for c in range(low, high):
                 C[a * C_a + c] = total[c - low]
