@@ -163,6 +163,7 @@ GOLDEN = {
     # Packed boxes.
     "packed": case("ji,jk->ik", (24, 30), (24, 40)),
     "packed_by_a_box": case("hklab,lhkcd->hacbd", (2, 3, 5, 7, 6), (5, 2, 3, 4, 5)),
+    "packed_rows_of_panels": case("ab,cbd->acd", (20, 30), (5, 30, 22)),
     "packed_where_it_lies": case("bij,bjk->bik", (3, 20, 8), (3, 8, 16), dtypes="float32"),
     "packed_kept": case("ij,jk->ik", (90, 64), (64, 90)),
     "packed_kept_short_rows": case("iab,jba->ij", (30, 20, 8), (400, 8, 20)),

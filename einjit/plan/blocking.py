@@ -14,7 +14,7 @@ import numpy as np
 
 from einjit.plan.groups import wants_swap
 from einjit.plan.indices import PAGE, Loops, bytes_moved
-from einjit.plan.packed import LINE, MOST_TERMS, SCRATCH, Packed, macrokernel
+from einjit.plan.packed import LINE, MOST_TERMS, SCRATCH, Packed, macrokernel, move
 from einjit.plan.packing import COPY_TIME, KEPT_ROWS, NEAR_BATCH, Packing
 from einjit.plan.spans import Span
 from einjit.plan.task import FMA_TIME, PARALLEL_TIME, move_time
@@ -51,6 +51,9 @@ SHARED_ROW = 4000
 """What a row of C costs that two cores write to, in multiplications and additions of a lane: each
 prefetches lines that the other one writes, even where none has elements of both."""
 
+EMPTY_LANES = 3
+"""One of how many columns in micropanels that begin with each row of C may be empty."""
+
 
 @dataclass(frozen=True, slots=True)
 class Blocked:
@@ -86,11 +89,41 @@ class _Blocking(Packing):
 
     def blocked(self, order: tuple[int, ...]) -> Blocked:
         """The contraction, blocked."""
-        packed = self.packed()
+        packed = self._packed()
         box, per_tile, tiles = self._tiles(packed)
         arranged = self.loops.take([*self.h, *self.m, *self.n, *self.k])
         sizes = self._sizes(packed, box, per_tile)
         return Blocked(packed, arranged, sizes, tiles, order, self._most_terms(), self._time())
+
+    def _packed(self) -> Packed:
+        """The structure of the contraction."""
+        name = {old: new for new, old in enumerate([*self.h, *self.m, *self.n, *self.k])}
+        moves = [tuple(name[i] for i in move) for move in self.moves]
+        single = len(self.k) == 1 and not self.s
+        pack_a = not (single and (self.direct or len(self.m) == 1) and self._leaves_a())
+        return Packed(
+            batch=len(self.h),
+            m=len(self.m),
+            n=len(self.n),
+            k=len(self.k),
+            macrokernel=self.kernel,
+            move=move(self.dtype),
+            rows=self.rows,
+            pack_a=pack_a,
+            pack_b=self.pack_b,
+            kept=self.kept,
+            guarded=self.guarded,
+            panels=self._has_panels(),
+            direct=self.direct,
+            far=(pack_a and self._is_turned_far(0), self.pack_b and self._is_turned_far(1)),
+            past=self.past,
+            boxed=len(self.s),
+            spans=self.span is not None,
+            a_move=moves[0],
+            b_move=moves[1],
+            c_move=moves[2],
+            scattered=self.scattered,
+        )
 
     def _time(self) -> float:
         """One thread's nanoseconds, about: four multiplications each of complex numbers, of which
@@ -205,9 +238,19 @@ class _Blocking(Packing):
             return (-(-count * self.size // LINE) | 1) * LINE
 
         to_b = side * (height * padded(depth) if self.rows else depth * padded(height))
-        panels = -(-width // self.wide) * self.wide * self.size
-        to_c = to_b + side * depth * (panels if self.has_panels() else padded(width))
+        last = box[self.n[-1]]
+        panels = width // last * self.kernel.panelled(last) * self.size
+        to_c = to_b + side * depth * (panels if self._has_panels() else padded(width))
         return to_b, to_c, to_c + (0 if self.direct else side * height * padded(width))
+
+    def _has_panels(self) -> bool:
+        """Whether a packed B lies in micropanels. Each row of C begins one, so that of several
+        loops of N the last ones are not to be too empty."""
+        most = self.extents[self.n[-1]]
+        if self.direct:
+            most += most // EMPTY_LANES
+        fit = len(self.n) == 1 or self.kernel.panelled(self.extents[self.n[-1]]) <= most
+        return fit and not self.s and not self.scattered[1]
 
     def _holds(self, box: dict[int, int]) -> bool:
         """Whether boxes of C wait for the next block of K."""

@@ -58,6 +58,10 @@ class Macrokernel:
         """Elements of a micropanel's row."""
         return 2 * self.lanes
 
+    def panelled(self, columns: int) -> int:
+        """So many columns in whole micropanels."""
+        return -(-columns // self.wide) * self.wide
+
     @property
     def compute(self) -> str:
         return self.dtype

@@ -10,7 +10,7 @@ import numpy as np
 
 from einjit.plan.groups import MOST_LOOPS, Groups, unit_loop
 from einjit.plan.indices import PAGE, Loops
-from einjit.plan.packed import LINE, MOST_TERMS, SCRATCH, Packed, by_pairs, macrokernel, move
+from einjit.plan.packed import LINE, MOST_TERMS, SCRATCH, by_pairs, macrokernel
 from einjit.plan.spans import Span
 from einjit.target import caches, is_far, vector_registers
 
@@ -116,36 +116,6 @@ class Packing:
         kernel = replace(self.kernel, far=asked, past=self.past and self.direct)
         extents = self.volume(self.m), self.volume(self.n), self.volume(self.k)
         self.kernel = by_pairs(kernel, extents, self.rows)
-
-    def packed(self) -> Packed:
-        """The structure."""
-        name = {old: new for new, old in enumerate([*self.h, *self.m, *self.n, *self.k])}
-        moves = [tuple(name[i] for i in move) for move in self.moves]
-        single = len(self.k) == 1 and not self.s
-        pack_a = not (single and (self.direct or len(self.m) == 1) and self._leaves_a())
-        return Packed(
-            batch=len(self.h),
-            m=len(self.m),
-            n=len(self.n),
-            k=len(self.k),
-            macrokernel=self.kernel,
-            move=move(self.dtype),
-            rows=self.rows,
-            pack_a=pack_a,
-            pack_b=self.pack_b,
-            kept=self.kept,
-            guarded=self.guarded,
-            panels=self.has_panels(),
-            direct=self.direct,
-            far=(pack_a and self._is_turned_far(0), self.pack_b and self._is_turned_far(1)),
-            past=self.past,
-            boxed=len(self.s),
-            spans=self.span is not None,
-            a_move=moves[0],
-            b_move=moves[1],
-            c_move=moves[2],
-            scattered=self.scattered,
-        )
 
     def _moves(self) -> tuple[tuple[tuple[int, ...], ...], tuple[bool, bool, bool]]:
         """The loops of the boxes of A, B and C in the order they are moved, and whether they are
@@ -394,7 +364,3 @@ class Packing:
         """Bytes of the L2 cache, and no more than there is scratch memory for."""
         l1, l2 = caches()
         return min(l2, SCRATCH // 2, 64 * l1)
-
-    def has_panels(self) -> bool:
-        """Whether a packed B lies in micropanels: several loops of N are flattened in rows."""
-        return len(self.n) == 1 and not self.s and not self.scattered[1]

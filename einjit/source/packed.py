@@ -159,6 +159,9 @@ class _PackedWriter:
             self.w.line(f"e_{name} = minimum(box_{name}, {end} - {name}0)")
             self.w.line(f"flat_{name} = {stride}")
             stride = f"flat_{name} * e_{name}"
+            if self.p.direct and self.p.panels and name == index_name(self.p.group_n[-1]):
+                wide = self.p.macrokernel.wide  # each row of C begins a micropanel
+                stride = f"parts(e_{name}, {wide}) * {wide}"
         self.w.line(f"{length} = {stride}")
 
     def _pad(self, name: str, length: str) -> None:
@@ -242,7 +245,9 @@ class _PackedWriter:
         if i in self.p.group_s:
             return f"flat_{index_name(i)} * depth * b_k"
         flat = f"flat_{index_name(i)}"
-        return f"{flat} * b_k" if i in self.p.group_k else flat
+        if i in self.p.group_k:
+            return f"{flat} * b_k"
+        return f"{flat} * depth" if self.p.panels and i != self.p.group_n[-1] else flat
 
     def _in_c(self, i: int) -> str:
         if i in self.p.group_s:
