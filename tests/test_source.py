@@ -175,7 +175,7 @@ GOLDEN = {
         (2, 2, 3, 2, 2, 2, 2, 3, 2, 2),
     ),
     "packed_past": case("ij,jk->ik", (70, 20), (20, 72)),
-    "packed_side_by_side_past": case("ijc,jkc->ikc", (12, 16, 30), (16, 14, 30)),
+    "packed_side_by_side_past": case("ijc,jkc->ikc", (12, 16, 30), (16, 16, 30)),
     "packed_spans": case("ji,jk->ik", (5000, 16), (5000, 9)),
     # More operands than a line holds.
     "many_operands": case("ab,bc,cd,de,ef,fa,ad->", *[(2, 3), (3, 2)] * 3, (2, 3)),
@@ -552,7 +552,7 @@ WORDS = {
     *("given", "word", "taken", "far", "nearest", "next_", "rows_x", "rows_y", "side_x", "side_y"),
     *("abs", "step", "in_x", "in_y", "to_x", "to_y", "places", "place"),
     *("macrokernel", "move", "move_far", "move_past", "row_ahead", "lines", "product", "arena"),
-    *("m_boxes", "n_boxes", "blocks", "tiles_m", "per_tile"),
+    *("m_boxes", "n_boxes", "blocks", "tiles_m", "per_tile", "panels"),
     *("m_first", "m_last", "m_box", "n_box", "a_box", "b_box", "c_box", "c_first", "to_b"),
     *("to_c", "held", "piece"),
     *("width", "depth", "height", "b_k", "c_m", "a_m", "a_k", "at_a", "at_b", "at_c"),

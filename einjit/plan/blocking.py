@@ -245,12 +245,13 @@ class _Blocking(Packing):
 
     def _has_panels(self) -> bool:
         """Whether a packed B lies in micropanels. Each row of C begins one, so that of several
-        loops of N the last ones are not to be too empty."""
+        loops of N, or where iterations lie side by side, the last ones are not to be too empty."""
         most = self.extents[self.n[-1]]
         if self.direct:
             most += most // EMPTY_LANES
-        fit = len(self.n) == 1 or self.kernel.panelled(self.extents[self.n[-1]]) <= most
-        return fit and not self.s and not self.scattered[1]
+        single = len(self.n) == 1 and not self.s
+        fit = single or self.kernel.panelled(self.extents[self.n[-1]]) <= most
+        return fit and not self.scattered[1]
 
     def _holds(self, box: dict[int, int]) -> bool:
         """Whether boxes of C wait for the next block of K."""

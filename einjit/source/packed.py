@@ -66,7 +66,9 @@ class _PackedWriter:
     def _enter_columns(self) -> None:
         self._enter(self.p.group_n, "width")
         if self.p.panels:
-            self.w.line(f"b_k = {self.p.macrokernel.wide}", "micropanels")
+            wide = self.p.macrokernel.wide
+            self.w.line(f"b_k = {wide}", "micropanels")
+            self.w.line(f"panels = parts(width, {wide}) * {wide}")
         else:
             self._pad("b_k", "width")
         if not self.p.direct:
@@ -243,7 +245,7 @@ class _PackedWriter:
 
     def _in_b(self, i: int) -> str:
         if i in self.p.group_s:
-            return f"flat_{index_name(i)} * depth * b_k"
+            return f"flat_{index_name(i)} * depth * {'panels' if self.p.panels else 'b_k'}"
         flat = f"flat_{index_name(i)}"
         if i in self.p.group_k:
             return f"{flat} * b_k"

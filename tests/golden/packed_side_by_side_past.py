@@ -1,7 +1,7 @@
 """abd,adc->abc
 
 A: float64, packed in rows along K
-B: float64, packed in rows along N
+B: float64, packed in micropanels
 C: float64, by way of a box in the cache, past the caches
 a: batch
 b: free, of A (M)
@@ -68,7 +68,8 @@ def contract(first, last, operands, sizes):
         e_c = minimum(box_c, n_c - c0)
         flat_c = 1
         width = flat_c * e_c
-        b_k = row_of(width, 8)
+        b_k = 8  # micropanels
+        panels = parts(width, 8) * 8
         c_m = row_of(width, 8)
         blocks = boxes_d  # of K
         for block in range(blocks):  # PC: blocks of K
@@ -84,9 +85,9 @@ def contract(first, last, operands, sizes):
                         e_a,
                         e_c,
                         place(b_box, 8, (d, flat_d * b_k)),
-                        flat_a * depth * b_k,
+                        flat_a * depth * panels,
                         flat_c,
-                        1,
+                        depth,
                         place(at_b, 8, (d, B_d)),
                         B_a,
                         B_c,
@@ -125,8 +126,8 @@ def contract(first, last, operands, sizes):
                             place(a_box, 8, (a, flat_a * height * a_m)),
                             a_m,
                             1,
-                            place(b_box, 8, (a, flat_a * depth * b_k)),
-                            1,
+                            place(b_box, 8, (a, flat_a * depth * panels)),
+                            depth,
                             b_k,
                             place(c_box, 8, (a, flat_a * height * c_m)),
                             c_m,
