@@ -776,6 +776,16 @@ def test_small_calls_are_one_pass():
     assert len(small.steps) == len(larger.steps) == 1
 
 
+def test_large_bilinear_forms_are_contracted_in_pairs():
+    def path(n, dtype):
+        return plan_of("i,ij,j->", (n,), (n, n), (n,), dtype=dtype).reason
+
+    one_pass = "one pass costs no more than contracting in pairs"
+    pairs = "opt_einsum's order: sums are taken before all factors meet"
+    assert path(500, "float64") == path(250, "complex64") == one_pass
+    assert path(520, "float64") == path(260, "complex64") == pairs
+
+
 @pytest.mark.parametrize(
     ("optimize", "reason", "steps"),
     [

@@ -126,7 +126,7 @@ def make_plan(
         Layout.contiguous(o.shape, dtype) if c else o for o, c in zip(operands, cast, strict=True)
     ]
     result = out or result_layout(equation, extents, operands, order, dtype)
-    path, reason = choose_path(equation, extents, optimize)
+    path, reason = choose_path(equation, extents, optimize, dtype)
     compute = "float32" if dtype == "float16" else dtype
     steps = _Steps(equation, extents, layouts, compute, early=optimize is not False)
     steps.follow(path, result, "" if out else order)
