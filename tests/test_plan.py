@@ -766,6 +766,20 @@ def test_operands_in_any_order_share_a_nest():
         assert len(nests) == 1
 
 
+def test_complex_sums_are_those_of_real_parts():
+    """Where their loops are one with that of the numbers, or rows are long."""
+    for subscripts, shape, real in (
+        ("ij->j", (300, 40), True),
+        ("ij->i", (300, 300), True),
+        ("ij->i", (300, 7), False),
+        ("ij,ij->i", (300, 300), False),
+        ("ij->ji", (300, 300), False),
+    ):
+        plan = plan_of(subscripts, *[shape] * (1 + subscripts.count(",")), dtype="complex128")
+        nest = plan.steps[0].lowered.nest
+        assert nest is None or nest.compute == ("float64" if real else "complex128"), subscripts
+
+
 # --- the path
 
 

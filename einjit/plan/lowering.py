@@ -106,11 +106,19 @@ class Lowering:
 
 def lower(task: Task) -> list[Lowered]:
     """The task as one lowered step, or two where a sum is split."""
+    parts = task.of_parts
+    if parts and (_fuses_parts(parts.loops) or is_columns(parts)):
+        task = parts  # LLVM takes vectors of complex numbers apart
     row = next(row for row in LOWERINGS if row.when(task))
     return row.how(row.name, row.reason, task)
 
 
 # ---------------------------------------------------------------- when
+
+
+def _fuses_parts(loops: Loops) -> bool:
+    """Whether the loop of the parts of complex numbers is one with that of the numbers."""
+    return len(simplify(loops).extents) < len(loops.extents)
 
 
 def _is_empty(task: Task) -> bool:

@@ -16,6 +16,9 @@ MULTIPLIED = (
 )
 """Types whose vectors are multiplied and added."""
 
+REAL = {"complex64": "float32", "complex128": "float64"}
+"""The types of complex numbers' parts."""
+
 PARALLEL_TIME = 15_000.0
 """Nanoseconds of one thread's work from which more threads are asked for: a launch costs 2 to 20
 microseconds, and on a machine where others run, the wait for the last thread far more."""
@@ -58,6 +61,18 @@ class Task:
     def itemsizes(self) -> list[int]:
         """Bytes of an element of each operand and of the result."""
         return [np.dtype(dtype).itemsize for dtype in self.dtypes]
+
+    @property
+    def of_parts(self) -> "Task | None":
+        """A sum of complex numbers as that of their parts, two real ones side by side along a loop
+        more."""
+        real = REAL.get(self.compute)
+        if real is None or self.moves or self.dtypes != (self.compute,) * 2:
+            return None
+        loops = simplify(self.loops)
+        strides = tuple((*(2 * stride for stride in row), 1) for row in loops.strides)
+        parts = Loops((*loops.indices, ()), (*loops.extents, 2), strides)
+        return Task(parts, (real, real), real)
 
     @property
     def arranged(self) -> Loops:
