@@ -19,6 +19,7 @@ from einjit.settings import settings
 from einjit.source.elements import ELEMENTS
 
 _KEEP, _SAFE, _AUTO = "K", "safe", "auto"
+_NUMBERS = (int, float, complex, np.number)
 
 
 def einsum(
@@ -84,6 +85,11 @@ def einsum(
             call = registry.find_ordered[order](*operands)
             if call is not None:
                 return call(*operands)
+        if out is None and order is _KEEP:
+            given = [np.asarray(one) if isinstance(one, _NUMBERS) else one for one in operands]
+            call = registry.find(*given)
+            if call is not None:
+                return call(*given)
     return _einsum(operands, out, dtype, order, casting, optimize)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from einjit.equation.operands import Array, as_plain
+from einjit.equation.operands import Array, as_plain, dtype_name
 from einjit.equation.parser import as_text, from_sublists, locate
 from einjit.errors import ArgumentError, EinjitError, OptionError, ShapeError, in_call
 from einjit.settings import settings
@@ -77,18 +77,19 @@ def read_request(
     order = "K" if order is None else _option("order", order, ORDERS)
     casting = _option("casting", casting, CASTINGS)
     arrays = [_array(number, operand) for number, operand in enumerate(operands)]
-    for array in [*arrays, *([] if out is None else [out])]:
-        if array.dtype.name not in ELEMENTS:
-            raise HandToNumpy(f"dtype {array.dtype}")
+    dtypes = [array.dtype for array in (*arrays, *([] if out is None else [out]))]
+    names = [*map(dtype_name, dtypes)]
+    for found, name in zip(dtypes, names, strict=True):
+        if name not in ELEMENTS:
+            raise HandToNumpy(f"dtype {found}")
     # numpy's optimised path contracts first and then assigns to out, whatever out's dtype is.
     automatic = isinstance(optimize, str | bool) and optimize in ("auto", False)
     assigned = not automatic and len(arrays) > 1
     typed = arrays if out is None or assigned else [*arrays, out]
     wanted = np.result_type(*typed) if dtype is None else _dtype(dtype)
-    if wanted.name not in ELEMENTS:
+    if dtype_name(wanted) not in ELEMENTS:
         raise HandToNumpy(f"dtype {wanted}")
-    halves = "float16" in (wanted.name, *(array.dtype.name for array in arrays))
-    if halves and not converts_float16():
+    if "float16" in (dtype_name(wanted), *names) and not converts_float16():
         raise HandToNumpy("float16 on a CPU that does not convert it")
     wanted = wanted.newbyteorder("=")
     _check_casts(arrays, wanted, None if assigned else out, casting)

@@ -42,6 +42,18 @@ def test_foreign_arrays_go_to_whom_they_belong(foreign):
     assert fallbacks() == before + 3
 
 
+@pytest.mark.parametrize("number", [2.0, np.float32(2), 2, True, 2j, np.array(2.0)])
+def test_numbers_are_operands_of_calls_that_are_known(number, monkeypatch):
+    ours = np.arange(5.0)
+    expected = np.einsum(",i->i", number, ours)
+    for known in (False, True):
+        if known:
+            monkeypatch.setattr(einjit.api, "read_request", None)
+        found = einjit.einsum(",i->i", number, ours)
+        assert found.dtype == expected.dtype
+        assert found.tobytes() == expected.tobytes()
+
+
 @pytest.mark.parametrize("dtype", ["longdouble", "clongdouble", "object", "m8[s]"])
 def test_dtypes_without_kernels_are_numpys(dtype):
     before, kernels = fallbacks(), len(einjit.registry)

@@ -1,5 +1,6 @@
 """Operands as strided views: what each is, and where its elements lie along each index."""
 
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -10,6 +11,12 @@ import numpy.typing as npt
 from einjit.equation.equation import Equation
 
 Array = npt.NDArray[Any]
+
+
+@functools.lru_cache
+def dtype_name(dtype: np.dtype[Any]) -> str:
+    """The name of a dtype, which numpy takes microseconds to put together."""
+    return dtype.name
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +31,7 @@ class Layout:
     def of(cls, array: Array) -> "Layout":
         """The layout of a plain array (`as_plain`)."""
         size = array.itemsize
-        return cls(array.shape, tuple(s // size for s in array.strides), array.dtype.name)
+        return cls(array.shape, tuple(s // size for s in array.strides), dtype_name(array.dtype))
 
     @classmethod
     def contiguous(cls, shape: tuple[int, ...], dtype: str) -> "Layout":

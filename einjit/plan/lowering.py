@@ -4,6 +4,7 @@ The first row whose `when` holds decides. Nothing here depends on the number of 
 and the spans of a sum come from the extents, so the bits of a result do too.
 """
 
+import functools
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -25,7 +26,7 @@ from einjit.plan.nesting import (
     parallel_loops,
 )
 from einjit.plan.spans import LONG_SUM, SPANS, Span, pieces_of, spans_of
-from einjit.plan.streamed import is_streamed, lower_streamed
+from einjit.plan.streamed import is_multiplied, is_streamed, lower_streamed
 from einjit.plan.task import MULTIPLIED, PARALLEL_TIME, Lowered, Task
 from einjit.plan.tiling import (
     Tiling,
@@ -192,6 +193,10 @@ def _is_narrow(loops: Loops, tiling: Tiling, task: Task) -> bool:
 # ---------------------------------------------------------------- how
 
 
+def _one(lower: Callable[[str, str, Task], Lowered]) -> Callable[[str, str, Task], list[Lowered]]:
+    return lambda name, reason, task: [lower(name, reason, task)]
+
+
 def _as_packed(name: str, reason: str, task: Task) -> list[Lowered]:
     loops = simplify(task.loops)
     cut = _loop_to_cut(loops)
@@ -265,28 +270,16 @@ def _interleaved(name: str, reason: str, task: Task, loops: Loops, tiling: Tilin
     return lower_nest(name, reason, task.dtypes, task.compute, loops, tile, False, known=n - 2)
 
 
-def _as_dots(name: str, reason: str, task: Task) -> list[Lowered]:
-    return [lower_dots(name, reason, task)]
-
-
 def _as_columns(name: str, reason: str, task: Task) -> list[Lowered]:
     lowered, adding = lower_columns(name, reason, task)
     return [lowered, *(_adding(adding) if adding else [])]
-
-
-def _as_batched(name: str, reason: str, task: Task) -> list[Lowered]:
-    return [lower_batched(name, reason, task)]
-
-
-def _as_streamed(name: str, reason: str, task: Task) -> list[Lowered]:
-    return [lower_streamed(name, reason, task)]
 
 
 def _as_copy(name: str, reason: str, task: Task) -> list[Lowered]:
     task = copied(task)
     if loops := rows_to_collect(task):
         return [lower_rows(name, reason, task, loops)]
-    return _as_streamed(name, reason, task) if is_streamed(task) else _as_tiled(name, reason, task)
+    return (_one(lower_streamed) if is_streamed(task) else _as_tiled)(name, reason, task)
 
 
 def _as_tiled(name: str, reason: str, task: Task) -> list[Lowered]:
@@ -306,10 +299,6 @@ def _as_nest(name: str, reason: str, task: Task) -> list[Lowered]:
 
 def _adding(task: Task) -> list[Lowered]:
     return _as_nest("nest", "adds what the spans gave", task)
-
-
-def _as_unrolled(name: str, reason: str, task: Task) -> list[Lowered]:
-    return [lower_unrolled(name, reason, task)]
 
 
 def _as_split(name: str, reason: str, task: Task) -> list[Lowered]:
@@ -350,13 +339,13 @@ LOWERINGS = (
     Lowering(
         "dots",
         is_dots,
-        _as_dots,
+        _one(lower_dots),
         "a few rows with many: their sums side by side in registers, nothing turned round",
     ),
     Lowering(
         "batched",
         is_batched,
-        _as_batched,
+        _one(lower_batched),
         "a long batch of small products: register tiles straight from the operands",
     ),
     Lowering(
@@ -374,7 +363,7 @@ LOWERINGS = (
     Lowering(
         "unrolled",
         is_unrolled,
-        _as_unrolled,
+        _one(lower_unrolled),
         "tiny extents, a long batch: the tiny ones are numbers in the source and unrolled",
     ),
     Lowering(
@@ -386,8 +375,14 @@ LOWERINGS = (
     Lowering(
         "streamed",
         is_streamed,
-        _as_streamed,
+        _one(lower_streamed),
         "a product larger than the caches: whole lines, written past them",
+    ),
+    Lowering(
+        "nest",
+        is_multiplied,
+        _one(functools.partial(lower_streamed, past=False)),
+        "loops ordered by stride, complex elements multiplied in vectors",
     ),
     Lowering("split", _is_long_sum, _as_split, "a long sum, few results: summed in fixed spans"),
     Lowering("nest", lambda task: True, _as_nest, "loops ordered by stride"),

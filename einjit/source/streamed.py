@@ -1,4 +1,4 @@
-"""Write products whose whole lines go past the caches, a vector at a time."""
+"""Write products of vectors, whose whole lines go past the caches or not."""
 
 from contextlib import ExitStack
 
@@ -22,22 +22,28 @@ class _StreamedWriter(NestWriter):
         self.w.drop_unused()
 
     def _close(self) -> None:
-        self.w.line("settle()")
+        if self.nest.past:
+            self.w.line("settle()")
 
     def _store_products(self, stack: ExitStack) -> None:
-        """A run of the result: elements up to a cache line's start, vectors, and the rest."""
+        """A run of the result: elements up to a cache line's start, if they go past the caches,
+        vectors, and the rest."""
         nest, w, x, lanes = self.nest, self.w, index_name(self.inner), self.nest.lanes
         start, stop = ("low", "high") if nest.strip else ("0", self._extent())
         w.line(f"{x} = {start}")
         c, at = self._placed(len(nest.terms) - 1)
-        w.line(f"begin = minimum({x} + to_line({c}, {at}), {stop})")
-        w.line(f"vectors = ({stop} - begin) // {lanes}")
+        begin, write = start, "store"
+        if nest.past:
+            begin, write = "begin", "store_past"
+            w.line(f"begin = minimum({x} + to_line({c}, {at}), {stop})")
+        w.line(f"vectors = ({stop} - {begin}) // {lanes}")
         factor = self.factors[-1] if self.factors else ""
         if factor:
             w.line(f"factor = fill({factor}, {lanes})")
-        self._elements(start, "begin")
+        if nest.past:
+            self._elements(start, begin)
         with w.block("for step in range(vectors):", "innermost"):
-            w.line(f"{x} = begin + step * {lanes}")
+            w.line(f"{x} = {begin} + step * {lanes}")
             loaded = [
                 f"load({name}, {at}, 1, {lanes})" for name, at in map(self._placed, self.waiting)
             ]
@@ -48,8 +54,8 @@ class _StreamedWriter(NestWriter):
             for other in others:
                 w.line(f"made = multiplied({made}, {other})")
                 made = "made"
-            w.line(f"store_past({made}, {c}, {at})")
-        self._elements(f"begin + vectors * {lanes}", stop)
+            w.line(f"{write}({made}, {c}, {at})")
+        self._elements(f"{begin} + vectors * {lanes}", stop)
 
     def _elements(self, start: str, stop: str) -> None:
         """Elements that fill no vector, one by one."""
