@@ -100,6 +100,21 @@ def test_low_tiles_have_their_operands_packed(low):
         check("ji,jk->ik", a, narrow, expected=a.T @ narrow)
 
 
+def test_low_tiles_have_few_rows_in_pages_of_their_own_packed():
+    """More than a set of the L1 cache has room for, if they are used often."""
+    a, b = integers((40, 30), "float64", 1), integers((30, 512), "float64", 2)
+    with blocked_for(caches=(32 << 10, 1 << 20), vector_bytes=32, vector_registers=16):
+        for m, n, k, packed in (
+            (40, 512, 30, True),
+            (40, 504, 30, False),
+            (40, 512, 8, False),
+            (8, 512, 30, False),
+        ):
+            one, two = a[:m, :k].copy(), b[:k, :n].copy()
+            assert packed_of("ij,jk->ik", one, two).pack_b == packed
+            check("ij,jk->ik", one, two, expected=one @ two)
+
+
 @pytest.mark.parametrize("dtype", MULTIPLIED)
 def test_rows_in_pages_of_their_own(dtype):
     """Copied strip by strip, vectors and what is left of a row; the next one is asked for."""

@@ -16,7 +16,7 @@ from einjit.equation.operands import Layout, as_plain, packed
 from einjit.equation.parser import parse
 from einjit.kernel.layout import MOST_POINTERS
 from einjit.plan.batched import LONG_BATCH
-from einjit.plan.blocking import SHORT_SUM, WAYS
+from einjit.plan.blocking import SHORT_SUM
 from einjit.plan.collected import Collected
 from einjit.plan.columns import ROWS, ROWS_OF_BATCH, VECTORS_OF_BATCH
 from einjit.plan.dots import FEW, FEW_COMPLEX, FEW_WIDE, FEWEST_TILES, TURNED
@@ -32,8 +32,10 @@ from einjit.plan.lowering import (
 )
 from einjit.plan.nest import STRIPS, strip_length
 from einjit.plan.nesting import FEW_TERMS, FEW_TILES, SHORT_STRIP, TILES, TINY
+from einjit.plan.packing import WAYS
 from einjit.plan.path import MOST_TOGETHER, STEP
 from einjit.plan.plan import CAST_FIRST, EARLY, make_plan
+from einjit.plan.streamed import ROW_VECTORS
 from einjit.plan.tiled import LANES, TILE, TILE_OF_SUMS
 from einjit.plan.tiling import tile, tile_of_sums
 from einjit.target import caches, last_cache, vector_bytes, vector_registers
@@ -353,6 +355,7 @@ def table():
     side, k = SHORTEST_SIDE, SHORTEST_SUM
     large, many = math.isqrt(caches()[1] // 8) + 1, SHORTEST_OF_MANY
     enough = -(-SMALL_PRODUCT // (side * k))
+    row = ROW_VECTORS * vector_bytes() // 8
     doubles, most = vector_bytes() // 8, 3 * vector_registers() // 4  # of columns' sums
     for name, plan in [
         ("view", plan_of("ij->ji", (2, 3))),
@@ -389,6 +392,8 @@ def table():
         ("packed", plan_of("ij,jk->ik", (large, many), (many, large))),
         ("packed", plan_of("ij,jk->ik", (large, k), (k, large), dtype="complex64")),
         ("packed", plan_of("ij,kj->ik", (large, k), (large, k))),
+        ("multiplied", plan_of("ij,j->ij", (3, row), (row,), dtype="complex64")),
+        ("nest", plan_of("ij,j->ij", (3, row - 1), (row - 1,), dtype="complex64")),
         # A few rows with many, the contracted loop side by side in both.
         ("dots", plan_of("ij,kj->ik", (FEW_WIDE, 200), (50, 200))),
         ("dots", plan_of("ij,kj->ik", (FEW, 200), (50, 200), dtype="float32")),

@@ -15,7 +15,7 @@ import numpy as np
 from einjit.plan.groups import wants_swap
 from einjit.plan.indices import PAGE, Loops, bytes_moved
 from einjit.plan.packed import LINE, MOST_TERMS, SCRATCH, Packed, macrokernel, move
-from einjit.plan.packing import COPY_TIME, KEPT_ROWS, NEAR_BATCH, Packing
+from einjit.plan.packing import COPY_TIME, KEPT_ROWS, NEAR_BATCH, WAYS, Packing
 from einjit.plan.spans import Span
 from einjit.plan.task import FMA_TIME, PARALLEL_TIME, move_time
 from einjit.target import cores, last_cache
@@ -36,12 +36,9 @@ STRIPS = 3
 """Strips of a box of A where iterations lie side by side: B's boxes take half of the scratch
 memory, so that A is packed once or twice. Measured: 0.82 to 0.96 of the time, 2 to 4 strips."""
 
-WAYS = 8
-"""Rows of C that one set of the L1 cache has room for: where they begin whole pages apart, strips
-of more take up to twice as long while sums are short,"""
-
 SHORT_SUM = 16
-"""of at most so many terms."""
+"""Terms of a sum up to which strips have no more than WAYS rows of C that begin whole pages apart:
+they take up to twice as long."""
 
 SWEPT_WIDTH = 8192
 """Bytes of the rows of a box of B that is swept: of boxes for the caches, or of blocks of 256 rows,

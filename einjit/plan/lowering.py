@@ -379,10 +379,10 @@ LOWERINGS = (
         "a product larger than the caches: whole lines, written past them",
     ),
     Lowering(
-        "nest",
+        "multiplied",
         is_multiplied,
         _one(functools.partial(lower_streamed, past=False)),
-        "loops ordered by stride, complex elements multiplied in vectors",
+        "rows of complex elements: multiplied in vectors as they lie",
     ),
     Lowering("split", _is_long_sum, _as_split, "a long sum, few results: summed in fixed spans"),
     Lowering("nest", lambda task: True, _as_nest, "loops ordered by stride"),

@@ -46,6 +46,9 @@ FEW_PANELS = 16
 ahead, and come from the L2 cache for each micropanel. Measured: packing them takes up to 8 percent
 more for 9 to 16 micropanels, up to 17 for 4 to 8, 4 to 50 for one or two."""
 
+WAYS = 8
+"""Rows that one set of the L1 cache has room for, of those that lie whole pages apart."""
+
 LONG_SUM = 128
 """Terms from which one of them may be added by itself."""
 
@@ -290,14 +293,17 @@ class Packing:
         Measured, for rows of 256 B to 16 KB and operands from the L2 cache to memory: packing takes
         2 to 9 percent more where rows are near as said, and 3 to 16 less where they are farther or
         no whole lines; from the last cache 40 more for 16 rows of A, 10 for 60, 3 less for 240. For
-        low tiles it takes 2 to 40 less from two strips of A on, however near the rows are."""
+        low tiles it takes 2 to 40 less from two strips of A on, however near the rows are; 15 to 45
+        less where more than WAYS of them lie whole pages apart, of the smallest B, too."""
         bytes_ = self._bytes_of_b()
         row = abs(self.b[self.k[-1]]) * self.size
         m, l2 = self.volume(self.m), caches()[1]
         most = PAGE // (2 if self._batch_of_b() <= 2 * l2 else 4)
         near = not self.low and row % LINE == 0 and row <= most
         once = m <= self.kernel.rows or (not self.low and m <= FEW_ROWS and row < 2 * PAGE)
-        return near or bytes_ <= l2 // 4 or (once and not is_far(bytes_))
+        often = self.low and m >= 2 * self.kernel.rows and self.volume(self.k) > WAYS
+        small = bytes_ <= l2 // 4 and not (often and self._are_whole_pages())
+        return near or small or (once and not is_far(bytes_))
 
     def _is_whole(self) -> bool:
         """Whether rows of B are whole vectors, or else one more would be read."""
