@@ -68,9 +68,12 @@ EQUATIONS = [
     ("ij,jk->ik", operand(3, 80), operand(80, 60_000)),
     ("ijk,jk->ij", operand(9, 40, 3000), operand(40, 3000)),
     ("ij,i->j", operand(200, 4500, dtype="i8"), operand(200, dtype="i8")),
+    ("ij,i->j", operand(200, 4500, dtype="c8"), operand(200, dtype="c8")),
     ("ijk,jk->ik", operand(60, 90, 100), operand(90, 100)),
     ("ij,jk->ik", operand(30, 80, dtype="c8"), operand(80, 700, dtype="c8")),
     ("ij,ik,il->jkl", operand(50, 20), operand(50, 30), operand(50, 40)),
+    # products
+    ("ij,j->ij", operand(600, 900, dtype="c16"), operand(900, dtype="c16")),
     # packed boxes
     ("ij,jk->ik", operand(300, 700), operand(700, 300)),
     ("ji,jk->ik", operand(700, 300), operand(700, 310)),

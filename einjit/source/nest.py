@@ -92,9 +92,11 @@ class NestWriter(Terms):
         if nest.even:
             self._cut_evenly()
         if self.on_strip:
-            w.line(f"total = scratch({self.most}, {self.compute})", "sums of a strip, in the cache")
+            lanes = max(1, nest.lanes)
+            room = f"{-(-self.most // lanes) * lanes}, {self.compute}"  # for whole vectors
+            w.line(f"total = scratch({room})", "sums of a strip, in the cache")
             if self.blocked:
-                w.line(f"part = scratch({self.most}, {self.compute})", "and of one block of terms")
+                w.line(f"part = scratch({room})", "and of one block of terms")
         for number in range(len(nest.terms) - 1):
             if nest.is_held(number):
                 self._hold(number)
