@@ -771,6 +771,14 @@ def test_operands_in_any_order_share_a_nest():
         assert len(nests) == 1
 
 
+def test_rows_of_columns_go_forwards():
+    """Those of the other operand are a number of elements."""
+    for stride, name in ((1, "columns"), (-1, "nest")):
+        operands = Layout((90, 5), (5, 1), "float64"), Layout((90,), (stride,), "float64")
+        plan = make_plan(parse("ij,i->j", [2, 1]), operands, "float64")
+        assert plan.steps[0].lowered.name == name
+
+
 def test_complex_sums_are_those_of_real_parts():
     """Where their loops are one with that of the numbers, or rows are long."""
     for subscripts, shape, real in (

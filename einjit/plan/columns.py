@@ -132,7 +132,7 @@ def _roles_of(loops: Loops, place: tuple[int, ...], dtype: str) -> _Roles | None
     if column is None or extents[column] == 1:
         return None
     rows = next((i for i in loops.contracted if a[i] == extents[column]), None)
-    if rows is None or extents[rows] < ROWS or not b[rows]:
+    if rows is None or extents[rows] < ROWS or b[rows] < 1:
         return None
     inner, others = [rows, column], 0
     if b[column] == 0:
