@@ -77,6 +77,11 @@ def einsum(
             call = registry.find(*operands)
             if call is not None:
                 return call(*operands)
+            # The call may be known, but for numbers in the place of arrays.
+            given = [np.asarray(one) if isinstance(one, _NUMBERS) else one for one in operands]
+            call = registry.find(*given)
+            if call is not None:
+                return call(*given)
         elif order is _KEEP:
             call = registry.find_into(*operands, out)
             if call is not None:
@@ -85,11 +90,6 @@ def einsum(
             call = registry.find_ordered[order](*operands)
             if call is not None:
                 return call(*operands)
-        if out is None and order is _KEEP:
-            given = [np.asarray(one) if isinstance(one, _NUMBERS) else one for one in operands]
-            call = registry.find(*given)
-            if call is not None:
-                return call(*given)
     return _einsum(operands, out, dtype, order, casting, optimize)
 
 

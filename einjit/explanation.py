@@ -117,7 +117,8 @@ class Explanation:
         Strides are in elements, and `nanoseconds` a rough estimate for one thread. Of a step with a
         source, `arrays` is what the source calls A, B and so on, and `loops` has the letters of the
         equation that its loops a, b and so on run over, none where those are the spans of a sum,
-        the parts of complex numbers, or a vector taken for a matrix of one row.
+        the parts of complex numbers, or the one row that a vector is; `contracted` has the numbers
+        of those that are summed over.
         """
         plan = self.plan
         names = [operand_name(number) for number in range(len(plan.operands))]
@@ -255,6 +256,7 @@ def _behind(lowered: Lowered, inputs: list[str], result: str) -> Facts:
         "compute": lowered.nest.compute,
         "arrays": [*(inputs[place] for place in lowered.order), result],
         "loops": ["".join(map(index_letter, loop)) for loop in lowered.loops.indices],
+        "contracted": list(lowered.loops.contracted),
     }
 
 
@@ -310,10 +312,11 @@ def _work(step: Facts) -> str:
 
 def _there(step: Facts) -> str:
     """The module of a step, and what stands behind the names in it."""
-    arrays = step["arrays"]
-    spare = ["spans"] * step["equation"].startswith("(spans)")
-    spare += ["one row" if step["lowering"] == "dots" else "parts"] * 2
-    loops = [letters or spare.pop(0) for letters in step["loops"]]
+    arrays, free = step["arrays"], "one row" if step["lowering"] == "dots" else "parts"
+    loops = [
+        letters or ("spans" if number in step["contracted"] else free)
+        for number, letters in enumerate(step["loops"])
+    ]
     told = f"{', '.join(map(operand_name, range(len(arrays))))} = {', '.join(arrays)}"
     if loops:
         told += f"; {', '.join(map(index_name, range(len(loops))))} = {', '.join(loops)}"

@@ -265,6 +265,16 @@ def test_facts_say_what_stands_behind_the_names_in_a_source(call):
         assert behind == [sorted(terms[name]) for name in facts["arrays"]]
 
 
+def test_loops_without_letters_have_names():
+    complex_ = np.ones((600, 600), "complex64")
+    for call, named in (
+        (("ij->", complex_), ["ab, parts", "parts, spans"]),
+        (("ij,j->i", complex_, complex_[0]), ["a, one row, b"]),
+    ):
+        text = str(einjit.explain(*call))
+        assert re.findall(r"; a, b(?:, c)? = (.*)", text) == named
+
+
 @pytest.mark.parametrize(
     ("n", "unit"), [(10, "ns"), (10**5, "µs"), (10**8, "ms"), (10**11, "s"), (10**15, "s")]
 )

@@ -8,7 +8,6 @@ from einjit.names import index_name, operand_name, term
 from einjit.target import (
     multiplies_and_adds_integers,
     multiplies_bytes,
-    multiplies_words,
     vector_bytes,
     vector_registers,
 )
@@ -338,7 +337,7 @@ def macrokernel(dtype: str) -> Macrokernel:
     if size == 1 and multiplies_bytes():  # sums of four bytes each: four registers in place of two
         return Macrokernel(dtype, vector_bytes() // 2, rows // 2, terms=4)
     kind = np.dtype(dtype).kind
-    apart = kind in "iu" and size == 8 and not (multiplies_words() or vector_registers() > 16)
+    apart = kind in "iu" and size == 8 and vector_registers() <= 16
     parts = 2 if kind == "c" or apart else 1  # registers of a complex sum, or of halves of products
     return Macrokernel(dtype, vector_bytes() // size, rows // parts)
 

@@ -68,6 +68,12 @@ def is_streamed(task: Task) -> bool:
         return False
     if bytes_moved(loops, task.itemsizes)[-1] <= last_cache():
         return False
+    return _lie_along(loops)
+
+
+def _lie_along(loops: Loops) -> bool:
+    """Whether the innermost loop has unit stride in the result, and unit stride or none in the
+    operands."""
     *inputs, result = (row[-1] for row in loops.strides)
     return result == 1 and set(inputs) <= {0, 1}
 
@@ -84,9 +90,8 @@ def is_multiplied(task: Task) -> bool:
         return False
     if len(task.dtypes) < 3 or not loops.extents:
         return False
-    *inputs, result = (row[-1] for row in loops.strides)
     long = loops.extents[-1] * task.itemsizes[-1] >= ROW_VECTORS * vector_bytes()
-    return long and result == 1 and set(inputs) <= {0, 1}
+    return long and _lie_along(loops)
 
 
 def lower_streamed(name: str, reason: str, task: Task, past: bool = True) -> Lowered:

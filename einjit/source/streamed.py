@@ -30,20 +30,22 @@ class _StreamedWriter(NestWriter):
         vectors, and the rest."""
         nest, w, x, lanes = self.nest, self.w, index_name(self.inner), self.nest.lanes
         start, stop = ("low", "high") if nest.strip else ("0", self._extent())
-        w.line(f"{x} = {start}")
         c, at = self._placed(len(nest.terms) - 1)
         begin, write = start, "store"
         if nest.past:
             begin, write = "begin", "store_past"
+            w.line(f"{x} = {start}")
             w.line(f"begin = minimum({x} + to_line({c}, {at}), {stop})")
-        w.line(f"vectors = ({stop} - {begin}) // {lanes}")
+        length = stop if begin == "0" else f"({stop} - {begin})"
+        before = "" if begin == "0" else f"{begin} + "
+        w.line(f"vectors = {length} // {lanes}")
         factor = self.factors[-1] if self.factors else ""
         if factor:
             w.line(f"factor = fill({factor}, {lanes})")
         if nest.past:
             self._elements(start, begin)
         with w.block("for step in range(vectors):", "innermost"):
-            w.line(f"{x} = {begin} + step * {lanes}")
+            w.line(f"{x} = {before}step * {lanes}")
             loaded = [
                 f"load({name}, {at}, 1, {lanes})" for name, at in map(self._placed, self.waiting)
             ]
@@ -55,7 +57,7 @@ class _StreamedWriter(NestWriter):
                 w.line(f"made = multiplied({made}, {other})")
                 made = "made"
             w.line(f"{write}({made}, {c}, {at})")
-        self._elements(f"{begin} + vectors * {lanes}", stop)
+        self._elements(f"{before}vectors * {lanes}", stop)
 
     def _elements(self, start: str, stop: str) -> None:
         """Elements that fill no vector, one by one."""

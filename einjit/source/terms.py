@@ -91,7 +91,7 @@ class Terms:
             factors.append(hoisted[-1])
             w.line(f"{places[-1]} = {place}")
         single = "," * (len(rows) == 1)
-        given = ", ".join(f"({', '.join(tuple_)}{single})" for tuple_ in (places, factors))
+        given = ", ".join(f"({', '.join(group)}{single})" for group in (places, factors))
         w.line(f"add_rows({held}, {name}, {given}, high - low, {self.nest.lanes})")
 
     def _entered(self, loop: int, number: int) -> list[Row]:

@@ -29,14 +29,13 @@ def contract(first, last, operands, sizes):
     D_a = sizes[2]
     hoisted_1 = A[0]
     for a in range(first, last):  # free, parallel: a tile each
-        b = 0
-        vectors = (n_b - 0) // 2
+        vectors = n_b // 2
         factor = fill(hoisted_1, 2)
         for step in range(vectors):  # innermost
-            b = 0 + step * 2
+            b = step * 2
             made = multiplied(factor, load(B, a * B_a + b, 1, 2))
             made = multiplied(made, load(C, b, 1, 2))
             store(made, D, a * D_a + b)
-        for b in range(0 + vectors * 2, n_b):
+        for b in range(vectors * 2, n_b):
             product = times(times(hoisted_1, B[a * B_a + b]), C[b])
             D[a * D_a + b] = product + complex128(0)
