@@ -45,7 +45,7 @@ class Space:
         """The function of a text."""
         memory = dict.fromkeys(("pointer", "restrict"), self.pointer)
         given = {"take": self.take, "give": self.give, "room": self.room}
-        calls = dict.fromkeys(("call4", "call9", "call12"), self.call)
+        calls = dict.fromkeys(("call4", "call9", "call13"), self.call)
         return contract_of(text, {**NESTS, **memory, **given, **calls})
 
     def room(self, n):

@@ -110,4 +110,7 @@ def deepest():
             packed = block(Loops(tuple((i,) for i in range(most)), (3,) * most, tuple(rows)), "f8")
             for direct, spans in product((True, False), repeat=2):
                 boxed = min(batch, 1 + direct)
-                yield replace(packed.packed, direct=direct, spans=spans, boxed=boxed)
+                made = replace(packed.packed, direct=direct, spans=spans, boxed=boxed)
+                yield made
+                if direct:
+                    yield replace(made, rows=False, strips=True, pack_a=True, boxed=0)

@@ -166,14 +166,38 @@ def test_a_matrix_is_turned_by_the_kernel_however_many_terms_it_has():
 
 
 def test_cuts_cover_rows_and_columns_once():
-    for extent, lanes in product(range(1, 73), (2, 4, 8, 16, 64)):
-        widths = _widths(extent, lanes)
+    for extent, lanes, widest in product(range(1, 73), (2, 4, 8, 16, 64), (2, 3, 4)):
+        widths = _widths(extent, lanes, widest)
         assert sum(vectors * n for vectors, n in widths) == extent
-        assert all(0 < n <= lanes for _, n in widths)
+        assert all(0 < n <= lanes and vectors <= widest for vectors, n in widths)
         for vectors, dtype in product((1, 2, 4), ("float32", "complex64")):
             heights = _heights(extent, vectors, dtype)
             assert sum(number * rows for number, rows in heights) == extent
             assert all(number and rows for number, rows in heights)
+
+
+def test_rows_of_tiles_leave_registers_for_vectors():
+    """Where those are few; and are whole lines where they go past the caches."""
+    a, b = whole((2000, 24), "float64", 1), whole((24, 32), "float64", 2)
+    for registers, last, widths in (
+        (32, 1 << 30, (4, 4)),
+        (16, 1 << 30, (2, 3, 3)),
+        (16, 1, (2,) * 4),
+    ):
+        with blocked_for(vector_bytes=32, vector_registers=registers, last_cache=last):
+            nest = plan_of("ij,jk->ik", a, b).steps[0].lowered.nest
+            assert nest.widths == tuple((vectors, 4) for vectors in widths)
+            assert nest.past == (last == 1)
+            np.testing.assert_array_equal(einjit.einsum("ij,jk->ik", a, b), a @ b)
+
+
+def test_columns_in_pages_of_their_own_are_packed():
+    """Long and many ones, of which a tile would read a part of each line."""
+    for rows, terms, kind in ((2048, 64, "packed"), (2048, 12, "batched"), (2000, 64, "batched")):
+        a, b = whole((terms, rows), "float64", 1), whole((terms, 20), "float64", 2)
+        with blocked_for(caches=(1 << 15, 1 << 19), vector_bytes=32, vector_registers=16):
+            assert plan_of("ji,jk->ik", a, b).steps[0].lowered.name == kind
+            np.testing.assert_array_equal(einjit.einsum("ji,jk->ik", a, b), a.T @ b)
 
 
 @pytest.mark.parametrize("vector", [16, 32, 64])

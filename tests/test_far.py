@@ -105,7 +105,8 @@ def test_the_bits_are_the_same_however_it_is_cut_and_run(dtype):
 
 @pytest.mark.parametrize("dtype", MULTIPLIED)
 def test_many_rows_times_a_small_matrix(dtype):
-    """Those of the boxes below are asked for where rows follow each other, and there alone."""
+    """Those of the boxes below are asked for where rows follow each other, or stand side by side,
+    and there alone."""
     size = np.dtype(dtype).itemsize
     columns = WIDE["vector_bytes"] // size
     for m, k in product((600, 601, 611), (20, 31)):
@@ -113,7 +114,7 @@ def test_many_rows_times_a_small_matrix(dtype):
         apart = np.zeros((m, k + 1), dtype)[:, :k]
         apart[:] = a
         with blocked_for(**FAR, **WIDE):
-            for rows, asks in ((a, True), (apart, False)):
+            for rows, asks in ((a, True), (np.asfortranarray(a), True), (apart, False)):
                 lowered = plan_of("ij,jk->ik", rows, b).steps[0].lowered
                 assert lowered.name == "batched"
                 assert (lowered.nest.below > 0) == asks

@@ -1,5 +1,6 @@
 """Packed contractions: the same bits as numpy's for every extent, layout and cut into boxes."""
 
+from dataclasses import replace
 from itertools import product
 from random import Random
 
@@ -87,17 +88,40 @@ def test_integers_go_by_pairs_where_the_sums_are_used_often():
 
 @pytest.mark.parametrize("low", [True, False])
 def test_low_tiles_have_their_operands_packed(low):
-    """Columns of A in rows, unless B is narrow, and rows of B however near they are."""
+    """Columns of A in strips, unless B is narrow, and rows of B however near they are."""
     facts = {"vector_bytes": 32, "vector_registers": 16} if low else WIDE
     a, b = integers((256, 256), "float32", 1), integers((256, 256), "float32", 2)
     narrow = np.ascontiguousarray(b[:, :TURNED_COLUMNS])
     with blocked_for(**facts):
         nest = packed_of("ji,jk->ik", a, b)
-        assert (nest.rows, nest.pack_b) == (low, low)
-        assert not packed_of("ji,jk->ik", a, narrow).rows
+        assert (nest.strips, nest.pack_b) == (low, low)
+        assert packed_of("ji,jk->ik", a[:, :250], b).strips == low
+        assert not packed_of("ji,jk->ik", a[:, :250], narrow).strips
         check("ji,jk->ik", a, b, expected=a.T @ b)
         check("ij,jk->ik", a, b, expected=a @ b)
         check("ji,jk->ik", a, narrow, expected=a.T @ narrow)
+        check("ji,jk->ik", a[:, :250], narrow, expected=a[:, :250].T @ narrow)
+
+
+@pytest.mark.parametrize("dtype", MULTIPLIED)
+@pytest.mark.parametrize(
+    "subscripts", ["ji,jk->ik", "jia,jk->aki", "jlai,jlk->aik", "bji,bjk->bik", "jai,jk->kai"]
+)
+def test_columns_in_strips(subscripts, dtype):
+    """Of every height, of one loop of M or several, of several loops of K, with room behind."""
+    kernel = replace(macrokernel(dtype), lanes=32 // np.dtype(dtype).itemsize)
+    facts = {"vector_bytes": 32, "vector_registers": 16}
+    rows = (1, 5, 6, 7, 13, 29, 40)
+    for i, k, j in product(rows, (kernel.wide + 1, 3 * kernel.wide), (9, 33)):
+        sizes = {"i": i, "k": k, "j": j, "a": 3, "b": 2, "l": 2}
+        terms = subscripts[: subscripts.index("-")].split(",")
+        one, two = (
+            integers([sizes[index] for index in term], dtype, seed)
+            for seed, term in enumerate(terms)
+        )
+        for caches in (TINY, None):
+            with packing_all(caches=caches, **facts):
+                check(subscripts, one, two, expected=np.einsum(subscripts, one, two))
 
 
 def test_low_tiles_have_few_rows_in_pages_of_their_own_packed():

@@ -396,7 +396,7 @@ def table():
         ("nest", plan_of("ij,j->ij", (3, row - 1), (row - 1,), dtype="complex64")),
         # A few rows with many, the contracted loop side by side in both.
         ("dots", plan_of("ij,kj->ik", (FEW_WIDE, 200), (50, 200))),
-        ("dots", plan_of("ij,kj->ik", (FEW, 200), (50, 200), dtype="float32")),
+        ("dots", plan_of("ij,kj->ik", (FEW, 600), (50, 600), dtype="float32")),
         ("dots", plan_of("ij,kj->ik", (FEW, 200), (last_cache() // 3000, 200))),
         ("dots", plan_of("ij,j->i", (last_cache() // 2000, 1024), (1024,))),
         ("dots", plan_of("ij,j->i", (50, 200), (200,), dtype="complex64")),
@@ -406,7 +406,7 @@ def table():
         ("split", plan_of("ij,j->i", (4 * FEWEST_TILES - 4, long), (long,), dtype="complex64")),
         ("nest", plan_of("ij,j->i", (last_cache() // 50_000, 1024), (1024,))),
         ("packed", plan_of("ij,kj->ik", (FEW_WIDE + 1, 200), (50, 200))),
-        ("packed", plan_of("ij,kj->ik", (FEW + 1, 200), (50, 200), dtype="float32")),
+        ("packed", plan_of("ij,kj->ik", (FEW + 1, 600), (50, 600), dtype="float32")),
         ("dots", plan_of("btkgd,bskd->bkgts", (2, 1, 3, 4, 64), (2, 50, 3, 64), dtype="int32")),
         ("packed", plan_of("ij,jk->ik", (FEW, 200), (200, 50))),
         ("packed", plan_of("ij,jk->ik", (2, 64), (64, 50))),

@@ -16,7 +16,7 @@ import numpy as np
 from einjit.source.elements import ELEMENTS
 
 FUNCTIONS: list[Callable[..., Any]] = []
-"""What `call9` and `call12` call: addresses are places in this list."""
+"""What `call9` and `call13` call: addresses are places in this list."""
 
 
 class Memory:
@@ -380,7 +380,7 @@ MEANINGS: dict[str, Any] = {
     "times": operator.mul,
     "call4": call,
     "call9": call,
-    "call12": call,
+    "call13": call,
     **{element.carrier: getattr(np, element.carrier) for element in ELEMENTS.values()},
 }
 """Each name that generated source imports, and what it stands for."""

@@ -43,7 +43,7 @@ def _call(n: int) -> Any:
 
 word, half_word, byte = _load(64), _load(32), _load(8)
 call1, call2, call3, call4, call6, call8 = (_call(n) for n in (1, 2, 3, 4, 6, 8))
-call9, call12 = _call(9), _call(12)
+call9, call13 = _call(9), _call(13)
 
 
 @intrinsic

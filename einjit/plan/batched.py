@@ -8,11 +8,11 @@ import numpy as np
 
 from einjit.names import index_name
 from einjit.plan.groups import Groups, with_a_row
-from einjit.plan.indices import LINE, Loops, bytes_moved, simplify
+from einjit.plan.indices import LINE, PAGE, WAYS, Loops, bytes_moved, simplify
 from einjit.plan.nest import BLOCK, Nest
 from einjit.plan.nesting import UNROLLED, outermost
 from einjit.plan.task import FMA_TIME, MULTIPLIED, Lowered, Task, move_time
-from einjit.target import is_far, vector_bytes, vector_registers
+from einjit.target import caches, is_far, last_cache, vector_bytes, vector_registers
 
 LONG_BATCH = 64
 """Products from which a kernel of their extents pays."""
@@ -27,8 +27,9 @@ complex products are in the way. Measured: up to twice as fast for 4×4 in float
 MOST_VECTORS = 8
 """Vectors of a row up to which it is not packed."""
 
-WIDEST = 4
-"""Vectors of a register tile's row at most."""
+WIDEST, LOW_WIDEST = 4, 3
+"""Vectors of a register tile's row at most; the second where registers are few: 4 leave room for
+sums of 3 rows and none for the vectors themselves. Measured: 0.6 to 0.85 of the time of those."""
 
 LONGEST = 72
 """Rows, columns and strides up to which they are numbers in the source; of more terms than that the
@@ -64,6 +65,9 @@ BOXES_BELOW = 2
 """Boxes further down that rows of A from memory are asked for: CPUs do not see so many short rows
 coming. Measured: 0.4 of the time for rows of 128 float32, 0.9 of 64."""
 
+BOXES_BELOW_COLUMNS = 8
+"""The same of rows that stand side by side, in columns: 0.55 to 0.9 of the time for float64."""
+
 
 Heights = tuple[tuple[int, int], ...]
 """The rows of register tiles: (tiles, rows of one)."""
@@ -77,14 +81,16 @@ class Batched(Nest):
     The result has unit stride along the columns, and so has B, or it is copied so. Rows are cut
     into `heights`, given as (tiles, rows of one), columns into `widths`, given as (vectors, lanes):
     what fills no vectors is a narrower tile. Many rows are run through in `boxes`, a loop of its
-    own; what is left of them, one by one. The rows that lie so many boxes `below` are asked for.
-    With `past` the result goes past the caches.
+    own; what is left of them, one by one. Those so many rows `below` are asked for: as they follow
+    each other, or of an A that `stands` in each of its columns. With `past` the result goes past
+    the caches.
     """
 
     heights: Heights = ()
     widths: tuple[tuple[int, int], ...] = ()
     boxes: int | None = None
     below: int = 0
+    stands: bool = False
     past: bool = False
 
     @property
@@ -191,8 +197,21 @@ def _roles(task: Task) -> tuple[Loops, _Roles | None]:
         small = matrix * rows <= LARGEST and volume(batch) >= LONG_BATCH
     if not (small and volume(groups.k) <= BLOCK and _fills_vectors(columns, rows, matrix, task)):
         return loops, None
+    if rows > LONGEST and _drive_out(loops, place[0], inner, task):
+        return loops, None
     order = (*batch, *others, *summed, *inner)
     return loops, _Roles(place, tuple(batch), order, rows > LONGEST, shared)
+
+
+def _drive_out(loops: Loops, operand: int, inner: tuple[int, int, int], task: Task) -> bool:
+    """Whether columns of A drive each other out of the L1 cache before a tile further down reads
+    what else their lines hold: they lie whole pages apart. Packed they are read once."""
+    rows, terms, columns = inner
+    a, size = loops.strides[operand], task.itemsizes[0]
+    many = loops.extents[terms] > 2 * WAYS and a[terms] * size % PAGE == 0
+    wide = loops.extents[columns] * size > 2 * vector_bytes()
+    large = loops.extents[rows] * loops.extents[terms] * size
+    return a[rows] == 1 and many and large >= (caches()[1] if wide else last_cache() // 4)
 
 
 def _row_loop(loops: Loops, m: Sequence[int], operand: int) -> int:
@@ -279,7 +298,8 @@ def lower_batched(name: str, reason: str, task: Task) -> Lowered:
     assert roles
     loops = loops.take(roles.order)
     lanes = vector_bytes() // task.itemsizes[0]
-    widths = _widths(loops.extents[-1], lanes)
+    past = _is_past(loops, task)
+    widths = _widths(loops.extents[-1], lanes, _widest(past))
     rows, batch = loops.extents[-3], len(roles.batch)
     heights = _heights(min(rows, MOST_ROWS) if roles.tall else rows, max(widths)[0], task.compute)
     if roles.tall:
@@ -300,8 +320,9 @@ def lower_batched(name: str, reason: str, task: Task) -> Lowered:
         heights=heights,
         widths=widths,
         boxes=batch - 1 if roles.tall else None,
-        below=BOXES_BELOW * _comes_in_rows(loops, strides[0], roles, task),
-        past=_is_past(loops, task),
+        below=_below(loops, strides[0], roles, task) * heights[0][1],
+        stands=strides[0][-3] == 1,
+        past=past,
     )
 
     def value(operand: int | None, loop: int) -> int:
@@ -332,15 +353,27 @@ def _is_past(loops: Loops, task: Task) -> bool:
     return lines and once and is_far(bytes_moved(loops, task.itemsizes)[-1])
 
 
-def _comes_in_rows(loops: Loops, a: Sequence[int], roles: _Roles, task: Task) -> bool:
-    """Whether many rows of A come from memory and follow each other."""
+def _below(loops: Loops, a: Sequence[int], roles: _Roles, task: Task) -> int:
+    """How many boxes further down many rows of A are asked for, if they come from memory and follow
+    each other, or stand side by side."""
     rows, terms = a[-3:-1]
-    follow = roles.tall and (rows, terms) == (loops.extents[-2], 1)
     count = math.prod(n for n, stride in zip(loops.extents, a, strict=True) if stride)
-    return follow and is_far(count * task.itemsizes[0])
+    if not roles.tall or not is_far(count * task.itemsizes[0]):
+        return 0
+    if rows == 1:
+        return BOXES_BELOW_COLUMNS
+    return BOXES_BELOW * ((rows, terms) == (loops.extents[-2], 1))
 
 
-def _widths(extent: int, lanes: int) -> tuple[tuple[int, int], ...]:
+def _widest(past: bool) -> int:
+    """Vectors of a register tile's row at most: whole lines of a result that goes past the caches,
+    each is written at once."""
+    if vector_registers() > 16:
+        return WIDEST
+    return LOW_WIDEST - LOW_WIDEST % (LINE // vector_bytes()) if past else LOW_WIDEST
+
+
+def _widths(extent: int, lanes: int, widest: int) -> tuple[tuple[int, int], ...]:
     """The columns of a row in (vectors, lanes): as many lanes as there are columns, or two equal
     parts of them, or whole vectors, a few of them a tile, and a rest."""
     vectors, rest = extent // lanes, extent % lanes
@@ -348,7 +381,7 @@ def _widths(extent: int, lanes: int) -> tuple[tuple[int, int], ...]:
         return ((1, extent),)
     if vectors == 1 and rest and extent % 2 == 0:
         return ((2, extent // 2),)
-    number = -(-vectors // WIDEST)
+    number = -(-vectors // widest)
     parts = [(vectors * (i + 1) // number - vectors * i // number, lanes) for i in range(number)]
     return (*parts, *(((1, rest),) if rest else ()))
 

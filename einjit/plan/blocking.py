@@ -13,9 +13,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from einjit.plan.groups import wants_swap
-from einjit.plan.indices import PAGE, Loops, bytes_moved
-from einjit.plan.packed import LINE, MOST_TERMS, SCRATCH, Packed, macrokernel, move
-from einjit.plan.packing import COPY_TIME, KEPT_ROWS, NEAR_BATCH, WAYS, Packing
+from einjit.plan.indices import PAGE, WAYS, Loops, bytes_moved
+from einjit.plan.packed import LINE, MOST_TERMS, SCRATCH, SPARE_TERMS, Packed, macrokernel, move
+from einjit.plan.packing import COPY_TIME, KEPT_ROWS, NEAR_BATCH, Packing
 from einjit.plan.spans import Span
 from einjit.plan.task import FMA_TIME, PARALLEL_TIME, move_time
 from einjit.target import cores, last_cache
@@ -47,6 +47,9 @@ memory gives up to half as much, and less of 8 rows."""
 SHARED_ROW = 4000
 """What a row of C costs that two cores write to, in multiplications and additions of a lane: each
 prefetches lines that the other one writes, even where none has elements of both."""
+
+LEAST_DEPTH = 64
+"""Terms that strips of A are measured by at least."""
 
 EMPTY_LANES = 3
 """One of how many columns in micropanels that begin with each row of C may be empty."""
@@ -106,6 +109,7 @@ class _Blocking(Packing):
             macrokernel=self.kernel,
             move=move(self.dtype),
             rows=self.rows,
+            strips=self.strips,
             pack_a=pack_a,
             pack_b=self.pack_b,
             kept=self.kept,
@@ -210,7 +214,10 @@ class _Blocking(Packing):
     def _rows(self, packed: Packed, cut: int, busy: int) -> int:
         """Rows of a box of A."""
         rows, all_rows = self.kernel.rows, self.volume(self.m)
-        high = max(1, self.room() // (8 * cut * self.size))
+        share = self.room() // (8 * cut * self.size)
+        if packed.strips:  # the longer its columns are, the sooner they come
+            share = self.room() // (4 * max(LEAST_DEPTH, min(cut, self.volume(self.k))) * self.size)
+        high = max(1, share // rows) * rows  # whole strips
         if not packed.direct:
             return high
         terms, pitch = self.volume(self.k), self.c[self.m[-1]] * self.size
@@ -235,6 +242,10 @@ class _Blocking(Packing):
             return (-(-count * self.size // LINE) | 1) * LINE
 
         to_b = side * (height * padded(depth) if self.rows else depth * padded(height))
+        if self.strips:
+            first = box[self.m[-1]]
+            height = height // first * self.kernel.stripped(first)
+            to_b = padded(height * (depth + SPARE_TERMS) + self.kernel.high)
         last = box[self.n[-1]]
         panels = width // last * self.kernel.panelled(last) * self.size
         to_c = to_b + side * depth * (panels if self._has_panels() else padded(width))

@@ -25,6 +25,11 @@ FEW_COMPLEX = 3
 """The same of complex ones: fewer of their sums fit in registers. Measured: 0.5 to 0.8 of the time
 up to here, 0.85 to 1.3 for one more."""
 
+FEW_SHORT = ((8, 4), (32, 6))
+"""The same of elements of less than 8 bytes where registers are few, up to so many vectors of a row
+(vectors, rows): of more, tiles of sums side by side take 0.35 to 1.1 of the time, 0.7 to 0.9 for 7
+and 8 rows."""
+
 FEWEST_TILES = 4
 """Tiles below which a long sum is better cut into spans."""
 
@@ -121,6 +126,9 @@ def rows_of(loops: Loops, dtype: str) -> Rows | None:
     volumes = [math.prod(loops.extents[i] for i in group) for group in own]
     larger = 0 if volumes[0] >= volumes[1] else 1
     few = FEW if size < 8 or _is_far(loops, size) else FEW_WIDE
+    if vector_registers() <= 16 and size < 8:
+        short = (rows for vectors, rows in FEW_SHORT if loops.extents[inner] <= vectors * lanes)
+        few = min(few, next(short, few))
     few = FEW_COMPLEX if _is_complex(dtype) else few
     if not own[0] or not own[1] or volumes[1 - larger] > few or inputs[larger][inner] != 1:
         return None

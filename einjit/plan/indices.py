@@ -11,6 +11,9 @@ PAGE = 4096
 """Bytes of a page, within which prefetchers keep. Rows that begin a multiple of it apart have the
 same place in each way of an L1 cache, and drive each other out of it."""
 
+WAYS = 8
+"""Rows that one set of an L1 cache has room for, of those that lie whole pages apart."""
+
 SHORT = 4.0
 """What starting an innermost loop costs, in lines moved: long loops are better innermost."""
 

@@ -21,6 +21,9 @@ MOST_TERMS = 256
 SCRATCH = 8 << 20
 """Bytes of scratch memory that the boxes of a thread have."""
 
+SPARE_TERMS = 2
+"""Columns behind each strip of A in its box: its last one is written in whole vectors."""
+
 PAIRED_STRIPS = 4
 """Strips of A,"""
 
@@ -50,7 +53,10 @@ class Macrokernel:
     terms: int = 1
 
     kind = "macrokernel"
-    arguments = ("m", "n", "depth", "a", "a_m", "a_k", "b", "b_j", "b_k", "c", "c_m", "accumulate")
+    arguments = (
+        *("m", "n", "depth", "a", "a_i", "a_m", "a_k", "b", "b_j", "b_k"),
+        *("c", "c_m", "accumulate"),
+    )
 
     @property
     def wide(self) -> int:
@@ -60,6 +66,16 @@ class Macrokernel:
     def panelled(self, columns: int) -> int:
         """So many columns in whole micropanels."""
         return -(-columns // self.wide) * self.wide
+
+    @property
+    def high(self) -> int:
+        """Lanes of the smallest vector, or vectors, that a column of a strip fits in."""
+        return 1 << (self.rows - 1).bit_length()
+
+    def stripped(self, rows: int) -> int:
+        """So many rows in whole strips."""
+        height = -(-rows // -(-rows // self.rows))
+        return -(-rows // height) * height
 
     @property
     def compute(self) -> str:
@@ -83,7 +99,7 @@ class Macrokernel:
             *["two terms take one multiplication"] * (self.terms == 2),
             *["four terms of bytes are multiplied by one instruction"] * (self.terms == 4),
             "j has unit stride in C, and in B within each micropanel: where that begins, B lies at",
-            "j * b_j + k * b_k; the other strides are given in elements",
+            "j * b_j + k * b_k; a strip of A begins at i * a_i; strides are given in elements",
         ]
 
 
@@ -92,13 +108,16 @@ class Move:
     """Copying between two layouts of a matrix of `size`-byte elements, `lanes` of them a vector.
 
     Of what comes from `far` and is transposed the next rows are asked for; with `past` whole lines
-    are written past the caches.
+    are written past the caches. With `strips` columns are cut into panels of `to_row`, at most
+    `lanes`, which are written in whole vectors: what is behind a panel's row is written after it,
+    and behind the last one is room.
     """
 
     size: int
     lanes: int
     far: bool = False
     past: bool = False
+    strips: bool = False
 
     arguments = (
         *("rows", "columns", "to", "to_row", "to_column", "to_panel"),
@@ -117,10 +136,11 @@ class Move:
     @property
     def kind(self) -> str:
         """What generated source calls it."""
-        return "move" + "_far" * self.far + "_past" * self.past
+        return "move" + "_far" * self.far + "_past" * self.past + "_strips" * self.strips
 
     def __str__(self) -> str:
-        return "move" + " from far" * self.far + " past the caches" * self.past
+        how = " from far" * self.far + " past the caches" * self.past + " into strips" * self.strips
+        return "move" + how
 
     def describe(self) -> list[str]:
         """What it does, a line each."""
@@ -174,16 +194,16 @@ class Packed:
 
     The loops are numbered batch, M (free, of A), N (free, of B), K (contracted), as many of each as
     the fields say, the last of a group innermost in a packed box. `rows` says that A's boxes hold
-    rows along K, else columns along M. `pack_a` and `pack_b` say which operands are packed at all;
-    with `kept` a tile is a box of A and all those of B, else boxes of A and one of B: the one is
-    packed before the many. With `guarded` B is read where it lies but for its last row, behind
-    which vectors would be read that are not there. With `panels` each micropanel of B lies by
-    itself in its box, else rows lie side by side. With `direct` the microkernels write C itself,
-    else a box that is moved to C; with `past` that goes past the caches. `far` says of A and of B
-    whether their boxes are transposed out of memory. The boxes hold several iterations of the last
-    `boxed` batch loops: of the one along which C has unit stride, or of short ones. With `spans`
-    the first loop of K is cut into fixed pieces that run in parallel, each with a result of its
-    own.
+    rows along K, else columns along M, with `strips` those of each strip by themselves. `pack_a`
+    and `pack_b` say which operands are packed at all; with `kept` a tile is a box of A and all
+    those of B, else boxes of A and one of B: the one is packed before the many. With `guarded` B is
+    read where it lies but for its last row, behind which vectors would be read that are not there.
+    With `panels` each micropanel of B lies by itself in its box, else rows lie side by side. With
+    `direct` the microkernels write C itself, else a box that is moved to C; with `past` that goes
+    past the caches. `far` says of A and of B whether their boxes are transposed out of memory. The
+    boxes hold several iterations of the last `boxed` batch loops: of the one along which C has unit
+    stride, or of short ones. With `spans` the first loop of K is cut into fixed pieces that run in
+    parallel, each with a result of its own.
 
     `a_move`, `b_move` and `c_move` are the loops of a box in the order it is moved; one call of
     `move` runs the last two, row and column, or where these are short and the box is `scattered`
@@ -197,6 +217,7 @@ class Packed:
     macrokernel: Macrokernel
     move: Move
     rows: bool
+    strips: bool
     pack_a: bool
     pack_b: bool
     kept: bool
@@ -227,6 +248,8 @@ class Packed:
     def movers(self) -> tuple[Move, Move, Move]:
         """What moves the boxes of A, of B and of C."""
         a, b = (replace(self.move, far=far) for far in self.far)
+        if self.strips:
+            a = Move(a.size, self.macrokernel.high, strips=True)
         return a, b, replace(self.move, past=self.past and not self.direct)
 
     @property
@@ -290,6 +313,7 @@ class Packed:
     def describe(self) -> list[str]:
         """The operands, how they are packed, and the role of each loop, a line each."""
         a = "packed in " + ("rows along K" if self.rows else "columns along M")
+        a = "packed in strips" if self.strips else a
         b = "packed in " + ("micropanels" if self.panels else "rows along N")
         a, b, c = (
             text + ", by a table of places" * short

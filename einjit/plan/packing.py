@@ -9,10 +9,10 @@ from dataclasses import replace
 import numpy as np
 
 from einjit.plan.groups import MOST_LOOPS, Groups, unit_loop
-from einjit.plan.indices import PAGE, Loops
+from einjit.plan.indices import PAGE, WAYS, Loops
 from einjit.plan.packed import LINE, MOST_TERMS, SCRATCH, by_pairs, macrokernel
 from einjit.plan.spans import Span
-from einjit.target import caches, is_far, vector_registers
+from einjit.target import caches, is_far, last_cache, vector_registers
 
 COPY_TIME = 20
 """What packing or copying an element costs, in multiplications and additions of a lane: up to 34
@@ -46,8 +46,8 @@ FEW_PANELS = 16
 ahead, and come from the L2 cache for each micropanel. Measured: packing them takes up to 8 percent
 more for 9 to 16 micropanels, up to 17 for 4 to 8, 4 to 50 for one or two."""
 
-WAYS = 8
-"""Rows that one set of the L1 cache has room for, of those that lie whole pages apart."""
+MANY_STRIPS = 32
+"""Strips of A from which on a small B that the L1 cache has no room for is packed for low tiles."""
 
 LONG_SUM = 128
 """Terms from which one of them may be added by itself."""
@@ -59,11 +59,12 @@ NEAR_BATCH = 8
 """Iterations of short batch loops that are packed together at most."""
 
 TURNED_COLUMNS = 40
-"""Columns of B above which columns of A are packed in rows where tiles are low: a strip has less
-than half of each line of its columns, and those drive each other out of the L1 cache. Measured:
-0.72 to 0.97 of the time from there on, up to 1.23 before; of half as many complex columns 0.7 to
-0.93 from there on, up to 1.2 before. Where terms are read by fours they are from one micropanel on:
-those of a row lie side by side."""
+"""Columns of B above which columns of A are packed where tiles are low: a strip has less than half
+of each line of its columns, and those drive each other out of the L1 cache. Measured: 0.66 to 0.97
+of the time from there on, up to 1.23 before; of half as many complex columns 0.7 to 0.93 from there
+on, up to 1.2 before. Those that lie whole pages apart are from one micropanel on, 0.67 to 0.98 of
+the time, and of a large A for any B: 0.35 to 0.7. Where terms are read by fours all are from one
+micropanel on: those of a row lie side by side."""
 
 SHORT_BLOCK = 64
 """Elements of the last two loops of a box up to which it is scattered: calls that move so few
@@ -96,9 +97,7 @@ class Packing:
         self.h = (*self._last(far, None, self.c), *self.s)
         columns = self.units[0] in self.m
         self.low = vector_registers() <= 16
-        few = TURNED_COLUMNS // (1 + (np.dtype(dtype).kind == "c"))
-        turns = self.wide if self.kernel.terms == 4 else few if self.low else math.inf
-        self.turned = columns and self.volume(self.n) > turns
+        self.turned = columns and self.volume(self.n) > self._turned_columns()
         self.rows = self.turned or not columns
         self.m = self._last(self.m, self._row_loop(), self.c)
         self.k = self._last(self.k, *self._first_of(self.k), self.a)
@@ -108,6 +107,9 @@ class Packing:
         if self.many:
             self._turn_lines()
         self.direct = self._is_direct()
+        self.strips = self.turned and self._has_strips()
+        if self.strips:
+            self.turned = self.rows = False
         self.paged = self.rows and self.a[self.m[-1]] * self.size % PAGE == 0
         self.moves, self.scattered = self._moves()
         self.swept = self._is_swept()
@@ -133,6 +135,8 @@ class Packing:
             short = self.many or self.volume(move[-2:]) <= SHORT_BLOCK
             scattered.append(len(move) > 2 and short)
             moves.append(self._last((*self.s, *box), None, strides) if scattered[-1] else move)
+        if self.strips:  # term by term: behind each is written what is overwritten by the next
+            moves[0] = (*self.m[:-1], *self.k, self.m[-1])
         return tuple(moves), (scattered[0], scattered[1], scattered[2])
 
     def _move(
@@ -238,6 +242,24 @@ class Packing:
         idle = -extent % self.kernel.lanes / extent
         return len(self.n) == 1 or idle * self.volume(self.k) <= COPY_TIME
 
+    def _turned_columns(self) -> float:
+        """Columns of B up to which columns of A are read where they lie, as measured."""
+        if self.kernel.terms == 4:
+            return self.wide
+        if not self.low:
+            return math.inf
+        if self.volume(self.k) > WAYS and self.a[self.k[-1]] * self.size % PAGE == 0:
+            large = self.volume((*self.m, *self.k)) * self.size >= last_cache() // 4
+            return 0 if large else self.wide
+        return TURNED_COLUMNS // (1 + (np.dtype(self.dtype).kind == "c"))
+
+    def _has_strips(self) -> bool:
+        """Whether columns of A can be packed as they lie, each strip's by themselves: its rows
+        follow each other in A, and in C. Fours of terms have to lie side by side."""
+        follow = self.m[-1] == self.units[0] and (self.direct or len(self.m) == 1)
+        long = self.volume((self.m[-1], self.k[-1])) > SHORT_BLOCK
+        return follow and long and not self.s and not self.many and self.kernel.terms != 4
+
     def _is_past(self) -> bool:
         """Whether C is so large that it leaves the caches anyway: written past them it is not read
         before. Each element is written once, and in whole lines. Measured: 0.6 to 0.98 of the
@@ -253,7 +275,7 @@ class Packing:
     def _leaves_a(self) -> bool:
         """Whether reading A where it lies costs less than packing it: its rows are read along K,
         or it is used too little."""
-        if self.kept or self.turned:
+        if self.kept or self.turned or self.strips:
             return False
         return self.rows or self.volume(self.n) <= FEW_PANELS * self.wide
 
@@ -294,15 +316,17 @@ class Packing:
         2 to 9 percent more where rows are near as said, and 3 to 16 less where they are farther or
         no whole lines; from the last cache 40 more for 16 rows of A, 10 for 60, 3 less for 240. For
         low tiles it takes 2 to 40 less from two strips of A on, however near the rows are; 15 to 45
-        less where more than WAYS of them lie whole pages apart, of the smallest B, too."""
+        less where more than WAYS of them lie whole pages apart, of the smallest B, too; of others
+        that only the L2 cache has room for 0 to 18 less from MANY_STRIPS of A on."""
         bytes_ = self._bytes_of_b()
         row = abs(self.b[self.k[-1]]) * self.size
-        m, l2 = self.volume(self.m), caches()[1]
+        m, (l1, l2) = self.volume(self.m), caches()
         most = PAGE // (2 if self._batch_of_b() <= 2 * l2 else 4)
         near = not self.low and row % LINE == 0 and row <= most
         once = m <= self.kernel.rows or (not self.low and m <= FEW_ROWS and row < 2 * PAGE)
         often = self.low and m >= 2 * self.kernel.rows and self.volume(self.k) > WAYS
-        small = bytes_ <= l2 // 4 and not (often and self._are_whole_pages())
+        worth = self._are_whole_pages() or (m >= MANY_STRIPS * self.kernel.rows and bytes_ >= l1)
+        small = bytes_ <= l2 // 4 and not (often and worth)
         return near or small or (once and not is_far(bytes_))
 
     def _is_whole(self) -> bool:

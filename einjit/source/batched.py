@@ -122,8 +122,9 @@ class _BatchedWriter(NestWriter):
         below = self.nest.below * (left == 0 and shape[0] > 1)
         asked = "0"
         if below:
-            beyond = f"at_{a} + ({rows} + {below * shape[0]}) * {a}_{rows}"
-            asked = f"({a}, {beyond}, {shape[0]}, n_{terms}, 0)"
+            beyond = f"at_{a} + ({rows} + {below}) * {a}_{rows}"
+            further = f"{a}_{terms}" if self.nest.stands else str(shape[0])
+            asked = f"({a}, {beyond}, {further}, n_{terms}, 0)"
         size = f"{shape[0]}, {shape[1]}, 0, 0, {asked}, {shape[2]}"
         self.w.line(f"tile = product({factors}, {vectors}, n_{terms}, {size})")
         place = f"{c}, at_{c} + {rows} * {c}_{rows}{right}, {c}_{rows}"

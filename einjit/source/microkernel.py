@@ -26,6 +26,9 @@ FEW_OF_LANES = 4
 """Of a block's columns so small a part or less is not worth its shuffles. Measured: 2 to 4 columns
 of 16 take 0.5 to 0.8 of the time one by one, 8 and 12 take 0.86 to 0.93 as blocks."""
 
+TOGETHER = 4
+"""Rows that are cut into strips together: what is written of them is whole lines."""
+
 PRODUCTS = {1: "product", 2: "product_by_pairs", 4: "product_by_fours"}
 """What adds so many terms at once."""
 
@@ -50,7 +53,7 @@ def write_macrokernel(kernel: Macrokernel, w: Writer) -> None:
             w.line(f"{name.upper()} = pointer({name}, {kernel.dtype})")
         w.line(f"copy = scratch({kernel.rows * row}, {kernel.dtype})", "of a strip of A")
         if kernel.terms == 2:
-            w.line(f"pairs_a = scratch({_vector_of(kernel.rows)}, {kernel.dtype})", "sums of pairs")
+            w.line(f"pairs_a = scratch({kernel.high}, {kernel.dtype})", "sums of pairs")
             w.line(f"pairs_b = scratch({PAIR_SUMS + kernel.wide}, {kernel.dtype})")
             w.line(f"kept = n <= {PAIR_SUMS}")
         if not kernel.past:
@@ -66,7 +69,7 @@ def write_macrokernel(kernel: Macrokernel, w: Writer) -> None:
         with w.block("while i < m:", "IR: a strip of A"):
             w.line("rows = minimum(height, m - i)")
             w.line("below = i + height")
-            w.line("strip, at, s_m = A, i * a_m, a_m")
+            w.line("strip, at, s_m = A, i * a_i, a_m")
             with w.block(f"if a_k == 1 and a_m % {PAGE // size} == 0 and n > {kernel.wide}:"):
                 _copy_strip(kernel, row, w)
                 w.line(f"strip, at, s_m = copy, 0, {row}")
@@ -89,7 +92,7 @@ def _next_strip(kernel: Macrokernel, line: int, w: Writer) -> None:
     row, then the next ones; of columns the last lines, as their first has been read. Beside a far B
     it is the same strip's next block of K."""
     lines = len(range(0, kernel.rows, line))
-    first = "i * a_m + depth * a_k" if kernel.far else "below * a_m"
+    first = "i * a_i + depth * a_k" if kernel.far else "below * a_i"
     w.line(f"further, run, again = a_m, rows, {lines * line}")
     w.line(f"next_strip = {first}")
     with w.block("if a_k != 1:"):
@@ -120,13 +123,8 @@ def _pair_sums_of_strip(kernel: Macrokernel, w: Writer) -> None:
     """The sums of pairs of a strip's rows; of columns those of a whole vector, if A has as many."""
     w.line("summed = rows")
     with w.block("if s_m == 1:"):
-        w.line(f"summed = minimum(m - i, {_vector_of(kernel.rows)})")
+        w.line(f"summed = minimum(m - i, {kernel.high})")
     w.line(f"pair_sums(strip, at, s_m, a_k, depth, summed, pairs_a, 0, {kernel.lanes})")
-
-
-def _vector_of(rows: int) -> int:
-    """Lanes of the smallest vector, or vectors, that a column of so many rows fits in."""
-    return 1 << (rows - 1).bit_length()
 
 
 def _microkernels(kernel: Macrokernel, vectors: int, w: Writer) -> None:
@@ -163,6 +161,9 @@ def write_move(move: Move, w: Writer) -> None:
     with w.block(f"def contract({', '.join(move.arguments)}):"):
         w.line(f"X = pointer(to, {kind})")
         w.line(f"Y = pointer(source, {kind})")
+        if move.strips:
+            _cut(move, w)
+            return
         with w.block("if to_row == 1 and (row == 1 or column == 1):", "X along its columns"):
             for one, two in (("rows", "columns"), ("to_row", "to_column"), ("row", "column")):
                 w.line(f"{one}, {two} = {two}, {one}")
@@ -233,3 +234,22 @@ def _turn(move: Move, w: Writer) -> None:
             w.line(f"turn({block}, 0, {lanes})")
     with w.block("for c in range(turned, width):"), w.block("for r in range(rows):"):
         w.line(ELEMENT)
+
+
+def _cut(move: Move, w: Writer) -> None:
+    """Rows cut into pieces of `to_row`, one for each panel: a few rows at a time, so that what is
+    written is whole lines. A piece is moved as a whole vector where there is one to read."""
+    w.line("r = 0")
+    for together in (TOGETHER, 1):
+        with w.block(f"while r + {together} <= rows:"):
+            w.line("at, from_, c = r * to_row, r * row, 0")
+            for whole in (True, False):
+                more = f"c + {move.lanes} <= columns" if whole else "c < columns"
+                with w.block(f"while {more}:"):
+                    for i in range(together):
+                        load = f"from_ + {i} * row + c, 1" + ", columns - c" * (not whole)
+                        piece = f"{'load' if whole else 'load_first'}(Y, {load}, {move.lanes})"
+                        w.line(f"store({piece}, X, at + {i} * to_row)")
+                    w.line("c += to_row")
+                    w.line("at += to_row * to_panel")
+            w.line(f"r += {together}")

@@ -25,7 +25,7 @@ CALLED = {
     "fours": ("product_by_fours",),
     "intrinsics": ("minimum", "narrow", "pointer", "restrict", "scratch", "times", "widen"),
     "memory": (
-        *("call4", "call9", "call12", "give", "parts", "place"),
+        *("call4", "call9", "call13", "give", "parts", "place"),
         *("room", "row_of", "set_loop", "take"),
     ),
     "pairs": ("pair_sums", "product_by_pairs"),

@@ -11,7 +11,7 @@ from contextlib import ExitStack
 import numpy as np
 
 from einjit.names import index_name
-from einjit.plan.packed import LINE, Packed
+from einjit.plan.packed import LINE, SPARE_TERMS, Packed
 from einjit.source.tiles import decode
 from einjit.source.writer import Writer
 
@@ -164,6 +164,11 @@ class _PackedWriter:
             if self.p.direct and self.p.panels and name == index_name(self.p.group_n[-1]):
                 wide = self.p.macrokernel.wide  # each row of C begins a micropanel
                 stride = f"parts(e_{name}, {wide}) * {wide}"
+            if self.p.strips and name == index_name(self.p.group_m[-1]):
+                rows = self.p.macrokernel.rows
+                self.w.line(f"a_k = parts(e_{name}, parts(e_{name}, {rows}))", "rows of a strip")
+                if self.p.direct:
+                    stride = f"parts(e_{name}, a_k) * a_k"
         self.w.line(f"{length} = {stride}")
 
     def _pad(self, name: str, length: str) -> None:
@@ -190,7 +195,9 @@ class _PackedWriter:
 
     def _pack_a(self) -> None:
         p, w = self.p, self.w
-        if p.rows:
+        if p.strips:
+            w.line(f"a_i = depth + {SPARE_TERMS}", "room behind strips")
+        elif p.rows:
             self._pad("a_m", "depth")
         else:
             self._pad("a_k", "height")
@@ -199,6 +206,7 @@ class _PackedWriter:
             0,
             ("a_box", self._in_a),
             ("at_a", _stride("A")),
+            "a_i" if p.strips else "1",
         )
 
     def _unpack_c(self) -> None:
@@ -241,7 +249,9 @@ class _PackedWriter:
         flat = f"flat_{index_name(i)}"
         if self.p.rows:
             return f"{flat} * a_m" if i in self.p.group_m else flat
-        return f"{flat} * a_k" if i in self.p.group_k else flat
+        if i in self.p.group_k:
+            return f"{flat} * a_k"
+        return f"{flat} * a_i" if self.p.strips and i != self.p.group_m[-1] else flat
 
     def _in_b(self, i: int) -> str:
         if i in self.p.group_s:
@@ -283,7 +293,7 @@ class _PackedWriter:
             if p.guarded:
                 self._above_and_last_row(sizes, a, b, c)
             else:
-                w.call("call12", "macrokernel", [*sizes, *a, *b, *c, "block"])
+                w.call("call13", "macrokernel", [*sizes, *a, *b, *c, "block"])
         if not p.direct:
             self._unpack_c()
 
@@ -294,26 +304,29 @@ class _PackedWriter:
         added, copied to where vectors may be read behind it."""
         w, k = self.w, index_name(self.p.group_k[-1])
         with w.block("if above > 0:"):
-            w.call("call12", "macrokernel", [*sizes[:2], "above", *a, *b, *c, "block"])
+            w.call("call13", "macrokernel", [*sizes[:2], "above", *a, *b, *c, "block"])
         with w.block("if above < depth:"):
             row = self._bytes("row_b", b[0], [f"above, B_{k}"])
             line = ["1", sizes[1], "b_box", sizes[1], "1", "1", row, sizes[1], "1"]
             w.call("call9", "move", line)
-            left = self._bytes("row_a", a[0], [f"above, {a[2]}"])
+            left = self._bytes("row_a", a[0], [f"above, {a[3]}"])
             operands = [left, *a[1:], "b_box", "1", sizes[1]]
-            w.call("call12", "macrokernel", [*sizes[:2], "1", *operands, *c, "block + above"])
+            w.call("call13", "macrokernel", [*sizes[:2], "1", *operands, *c, "block + above"])
 
     def _operand_a(self, others: list[int]) -> list[str]:
-        """Address and strides along M and K of the macrokernel's A."""
+        """Address of the macrokernel's A, and its strides along M, for strips and within them, and
+        along K."""
         p = self.p
         if p.pack_a:
-            strides = ["a_m", "1"] if p.rows else ["1", "a_k"]
+            strides = ["a_m", "a_m", "1"] if p.rows else ["1", "1", "a_k"]
+            if p.strips:
+                strides[0] = "a_i"
             offset = [f"{index_name(i)}, {self._in_a(i)}" for i in others]
             return [self._bytes("row_a", "a_box", offset), *strides]
         m, k = index_name(p.group_m[-1]), index_name(p.group_k[-1])
         self.w.line(f"at_a = {self._address('A', p.terms[0])}")
         offset = [f"{index_name(i)}, A_{index_name(i)}" for i in others]
-        return [self._bytes("row_a", "at_a", offset), f"A_{m}", f"A_{k}"]
+        return [self._bytes("row_a", "at_a", offset), f"A_{m}", f"A_{m}", f"A_{k}"]
 
     def _operand_b(self, others: list[int]) -> list[str]:
         """Address of the macrokernel's B, and its strides along N, for micropanels, and along K."""

@@ -3,7 +3,7 @@
 C[i, j] = Σ A[i, k] B[k, j] in float64, added to C with `accumulate`
 microkernels of 3 rows × 2 vectors of 4 lanes, or fewer
 j has unit stride in C, and in B within each micropanel: where that begins, B lies at
-j * b_j + k * b_k; the other strides are given in elements
+j * b_j + k * b_k; a strip of A begins at i * a_i; strides are given in elements
 """
 
 from numba.types import float64
@@ -14,7 +14,7 @@ from einjit.kernel.vectors import load, load_first, prefetch, product, store, up
 CODEGEN = 1
 
 
-def contract(m, n, depth, a, a_m, a_k, b, b_j, b_k, c, c_m, accumulate):
+def contract(m, n, depth, a, a_i, a_m, a_k, b, b_j, b_k, c, c_m, accumulate):
     A = pointer(a, float64)
     B = pointer(b, float64)
     C = pointer(c, float64)
@@ -27,7 +27,7 @@ def contract(m, n, depth, a, a_m, a_k, b, b_j, b_k, c, c_m, accumulate):
     while i < m:  # IR: a strip of A
         rows = minimum(height, m - i)
         below = i + height
-        strip, at, s_m = A, i * a_m, a_m
+        strip, at, s_m = A, i * a_i, a_m
         if a_k == 1 and a_m % 512 == 0 and n > 8:
             for r in range(rows):
                 from_row = (i + r) * a_m
@@ -40,7 +40,7 @@ def contract(m, n, depth, a, a_m, a_k, b, b_j, b_k, c, c_m, accumulate):
                     store(last, copy, r * 260 + k)
             strip, at, s_m = copy, 0, 260
         further, run, again = a_m, rows, 8
-        next_strip = below * a_m
+        next_strip = below * a_i
         if a_k != 1:
             next_strip += (height - 1) * a_m
             further, run, again = a_k, depth, 0

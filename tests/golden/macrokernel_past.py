@@ -3,7 +3,7 @@
 C[i, j] = Σ A[i, k] B[k, j] in int16, whole lines past the caches
 microkernels of 3 rows × 2 vectors of 16 lanes, or fewer
 j has unit stride in C, and in B within each micropanel: where that begins, B lies at
-j * b_j + k * b_k; the other strides are given in elements
+j * b_j + k * b_k; a strip of A begins at i * a_i; strides are given in elements
 """
 
 from numba.types import int16
@@ -14,7 +14,7 @@ from einjit.kernel.vectors import load, load_first, product, store, update_past
 CODEGEN = 1
 
 
-def contract(m, n, depth, a, a_m, a_k, b, b_j, b_k, c, c_m, accumulate):
+def contract(m, n, depth, a, a_i, a_m, a_k, b, b_j, b_k, c, c_m, accumulate):
     A = pointer(a, int16)
     B = pointer(b, int16)
     C = pointer(c, int16)
@@ -26,7 +26,7 @@ def contract(m, n, depth, a, a_m, a_k, b, b_j, b_k, c, c_m, accumulate):
     while i < m:  # IR: a strip of A
         rows = minimum(height, m - i)
         below = i + height
-        strip, at, s_m = A, i * a_m, a_m
+        strip, at, s_m = A, i * a_i, a_m
         if a_k == 1 and a_m % 2048 == 0 and n > 32:
             for r in range(rows):
                 from_row = (i + r) * a_m
@@ -39,7 +39,7 @@ def contract(m, n, depth, a, a_m, a_k, b, b_j, b_k, c, c_m, accumulate):
                     store(last, copy, r * 272 + k)
             strip, at, s_m = copy, 0, 272
         further, run, again = a_m, rows, 32
-        next_strip = below * a_m
+        next_strip = below * a_i
         if a_k != 1:
             next_strip += (height - 1) * a_m
             further, run, again = a_k, depth, 0

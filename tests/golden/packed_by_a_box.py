@@ -13,7 +13,7 @@ g: contracted (K)
 """
 
 from einjit.kernel.intrinsics import minimum
-from einjit.kernel.memory import call4, call12, give, parts, place, room, row_of, set_loop, take
+from einjit.kernel.memory import call4, call13, give, parts, place, room, row_of, set_loop, take
 
 CODEGEN = 1
 
@@ -116,13 +116,14 @@ def contract(first, last, operands, sizes):
                 at_c = place(C, 8, (a, C_a, b0, C_b, c0, C_c, d0, C_d, e0, C_e))
                 for b in range(e_b):
                     for d in range(e_d):
-                        call12(
+                        call13(
                             macrokernel,
                             (
                                 e_c,
                                 e_e,
                                 depth,
                                 place(a_box, 8, (b, flat_b)),
+                                1,
                                 1,
                                 a_k,
                                 place(b_box, 8, (d, flat_d)),

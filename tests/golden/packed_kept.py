@@ -9,7 +9,7 @@ c: contracted (K)
 """
 
 from einjit.kernel.intrinsics import minimum
-from einjit.kernel.memory import call9, call12, give, parts, place, row_of, take
+from einjit.kernel.memory import call9, call13, give, parts, place, row_of, take
 
 CODEGEN = 1
 
@@ -61,13 +61,14 @@ def contract(first, last, operands, sizes):
                 at_b = place(B, 8, (c0, B_c, b0, B_b))
                 call9(move, (e_c, e_b, b_box, flat_c * b_k, flat_b, depth, at_b, B_c, B_b))
                 at_c = place(C, 8, (a0, C_a, b0, C_b))
-                call12(
+                call13(
                     macrokernel,
                     (
                         e_a,
                         e_b,
                         depth,
                         a_box,
+                        a_m,
                         a_m,
                         1,
                         b_box,

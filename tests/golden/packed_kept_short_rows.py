@@ -10,7 +10,7 @@ d: contracted (K)
 """
 
 from einjit.kernel.intrinsics import minimum
-from einjit.kernel.memory import call9, call12, give, parts, place, row_of, take
+from einjit.kernel.memory import call9, call13, give, parts, place, row_of, take
 
 CODEGEN = 1
 
@@ -100,13 +100,14 @@ def contract(first, last, operands, sizes):
                         ),
                     )
                 at_c = place(C, 8, (a0, C_a, b0, C_b))
-                call12(
+                call13(
                     macrokernel,
                     (
                         e_a,
                         e_b,
                         depth,
                         a_box,
+                        a_m,
                         a_m,
                         1,
                         b_box,

@@ -9,7 +9,7 @@ c: contracted (K)
 """
 
 from einjit.kernel.intrinsics import minimum
-from einjit.kernel.memory import call9, call12, give, parts, place, take
+from einjit.kernel.memory import call9, call13, give, parts, place, take
 from einjit.kernel.streams import settle
 
 CODEGEN = 1
@@ -64,13 +64,14 @@ def contract(first, last, operands, sizes):
                 e_a = minimum(box_a, n_a - a0)
                 at_c = place(C, 8, (a0, C_a, b0, C_b))
                 at_a = place(A, 8, (a0, A_a, c0, A_c))
-                call12(
+                call13(
                     macrokernel,
                     (
                         e_a,
                         e_b,
                         depth,
                         at_a,
+                        A_a,
                         A_a,
                         A_c,
                         b_box,

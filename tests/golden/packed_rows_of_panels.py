@@ -10,7 +10,7 @@ d: contracted (K)
 """
 
 from einjit.kernel.intrinsics import minimum
-from einjit.kernel.memory import call9, call12, give, parts, place, take
+from einjit.kernel.memory import call9, call13, give, parts, place, take
 
 CODEGEN = 1
 
@@ -88,13 +88,14 @@ def contract(first, last, operands, sizes):
                 at_c = place(C, 8, (a0, C_a, b0, C_b, c0, C_c))
                 for b in range(e_b):
                     at_a = place(A, 8, (a0, A_a, d0, A_d))
-                    call12(
+                    call13(
                         macrokernel,
                         (
                             e_a,
                             e_c,
                             depth,
                             at_a,
+                            A_a,
                             A_a,
                             A_d,
                             place(b_box, 8, (b, flat_b * depth)),

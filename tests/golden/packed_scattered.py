@@ -19,7 +19,7 @@ m: contracted (K)
 """
 
 from einjit.kernel.intrinsics import minimum
-from einjit.kernel.memory import call4, call12, give, parts, place, room, row_of, set_loop, take
+from einjit.kernel.memory import call4, call13, give, parts, place, room, row_of, set_loop, take
 
 CODEGEN = 1
 
@@ -193,13 +193,14 @@ def contract(first, last, operands, sizes):
                 set_loop(loops, 7, (e_d, flat_d * a_m, A_d))
                 call4(scatter, (loops, 8, a_box, at_a))
                 c_box = place(c_first, 8, ((m_box - m_first) * held, most * c_m))
-                call12(
+                call13(
                     macrokernel,
                     (
                         height,
                         width,
                         depth,
                         a_box,
+                        a_m,
                         a_m,
                         1,
                         b_box,

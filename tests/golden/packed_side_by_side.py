@@ -11,7 +11,7 @@ a: side by side in the boxes
 """
 
 from einjit.kernel.intrinsics import minimum
-from einjit.kernel.memory import call9, call12, give, parts, place, row_of, take
+from einjit.kernel.memory import call9, call13, give, parts, place, row_of, take
 
 CODEGEN = 1
 
@@ -114,13 +114,14 @@ def contract(first, last, operands, sizes):
                     )
                 c_box = place(c_first, 4, ((m_box - m_first) * held, most * c_m))
                 for a in range(e_a):
-                    call12(
+                    call13(
                         macrokernel,
                         (
                             height,
                             width,
                             depth,
                             place(a_box, 4, (a, flat_a * height * a_m)),
+                            a_m,
                             a_m,
                             1,
                             place(b_box, 4, (a, flat_a * depth * b_k)),

@@ -1,6 +1,6 @@
 """ac,cb->ab
 
-A: float64, read where it lies
+A: float64, packed in strips
 B: float64, read where it lies
 C: float64, written from registers
 a: free, of A (M)
@@ -9,7 +9,7 @@ c: contracted (K)
 """
 
 from einjit.kernel.intrinsics import minimum
-from einjit.kernel.memory import call9, call12, give, parts, place, take
+from einjit.kernel.memory import call9, call13, give, parts, place, take
 
 CODEGEN = 1
 
@@ -20,24 +20,25 @@ def contract(first, last, operands, sizes):
     C = operands[2]
     macrokernel = sizes[0]
     move = sizes[1]
-    arena = take(sizes[2])
+    move_strips = sizes[2]
+    arena = take(sizes[3])
     # extents n_a and those of boxes, strides A_a in elements
-    n_a = sizes[3]
-    n_b = sizes[4]
-    n_c = sizes[5]
-    box_a = sizes[6]
-    box_b = sizes[7]
-    box_c = sizes[8]
-    per_tile = sizes[9]
-    to_b = sizes[10]
-    span = sizes[13]
-    C_span = sizes[14]
-    A_a = sizes[15]
-    A_c = sizes[16]
-    B_c = sizes[17]
-    B_b = sizes[18]
-    C_a = sizes[19]
-    C_b = sizes[20]
+    n_a = sizes[4]
+    n_b = sizes[5]
+    n_c = sizes[6]
+    box_a = sizes[7]
+    box_b = sizes[8]
+    box_c = sizes[9]
+    per_tile = sizes[10]
+    to_b = sizes[11]
+    span = sizes[14]
+    C_span = sizes[15]
+    A_a = sizes[16]
+    A_c = sizes[17]
+    B_c = sizes[18]
+    B_b = sizes[19]
+    C_a = sizes[20]
+    C_b = sizes[21]
     boxes_a = parts(n_a, box_a)
     boxes_b = parts(n_b, box_b)
     boxes_c = parts(n_c, box_c)
@@ -69,19 +70,24 @@ def contract(first, last, operands, sizes):
             for m_box in range(m_first, m_last):  # IC: boxes of M
                 a0 = m_box * box_a
                 e_a = minimum(box_a, n_a - a0)
-                at_c = place(C_part, 8, (a0, C_a, b0, C_b))
+                flat_a = 1
+                a_k = parts(e_a, parts(e_a, 6))  # rows of a strip
+                a_i = depth + 2  # room behind strips
                 at_a = place(A, 8, (a0, A_a, c0, A_c))
+                call9(move_strips, (e_c, e_a, a_box, flat_c * a_k, flat_a, a_i, at_a, A_c, A_a))
+                at_c = place(C_part, 8, (a0, C_a, b0, C_b))
                 at_b = place(B, 8, (c0, B_c, b0, B_b))
                 if above > 0:
-                    call12(
+                    call13(
                         macrokernel,
                         (
                             e_a,
                             e_b,
                             above,
-                            at_a,
-                            A_a,
-                            A_c,
+                            a_box,
+                            a_i,
+                            1,
+                            a_k,
                             at_b,
                             1,
                             B_c,
@@ -92,15 +98,16 @@ def contract(first, last, operands, sizes):
                     )
                 if above < depth:
                     call9(move, (1, e_b, b_box, e_b, 1, 1, place(at_b, 8, (above, B_c)), e_b, 1))
-                    call12(
+                    call13(
                         macrokernel,
                         (
                             e_a,
                             e_b,
                             1,
-                            place(at_a, 8, (above, A_c)),
-                            A_a,
-                            A_c,
+                            place(a_box, 8, (above, a_k)),
+                            a_i,
+                            1,
+                            a_k,
                             b_box,
                             1,
                             e_b,

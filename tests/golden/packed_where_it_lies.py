@@ -10,7 +10,7 @@ d: contracted (K)
 """
 
 from einjit.kernel.intrinsics import minimum
-from einjit.kernel.memory import call12, give, parts, place, take
+from einjit.kernel.memory import call13, give, parts, place, take
 
 CODEGEN = 1
 
@@ -63,13 +63,14 @@ def contract(first, last, operands, sizes):
                 at_c = place(C, 4, (a, C_a, b0, C_b, c0, C_c))
                 at_a = place(A, 4, (a, A_a, b0, A_b, d0, A_d))
                 at_b = place(B, 4, (a, B_a, d0, B_d, c0, B_c))
-                call12(
+                call13(
                     macrokernel,
                     (
                         e_b,
                         e_c,
                         depth,
                         at_a,
+                        A_b,
                         A_b,
                         A_d,
                         at_b,
