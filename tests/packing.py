@@ -12,7 +12,7 @@ import einjit
 from einjit.equation.operands import Layout, as_plain
 from einjit.equation.parser import parse
 from einjit.kernel.arena import ROOM, arena
-from einjit.plan import columns, lowering, packed
+from einjit.plan import columns, early, lowering, packed
 from einjit.plan.blocking import block
 from einjit.plan.groups import MOST_LOOPS
 from einjit.plan.indices import Loops
@@ -28,13 +28,14 @@ POISON = 1 << 16
 
 @contextmanager
 def packing_all(caches=TINY, by_pairs=False, **facts):
-    """Small caches, pages of a line, and products packed however small they are; of integers
-    multiplied by pairs however seldom a sum is used."""
+    """Small caches, pages of a line, and products packed however small they are, as they lie; of
+    integers multiplied by pairs however seldom a sum is used."""
     low = {"SHORTEST_SIDE": 2, "SHORTEST_SUM": 2, "SMALL_PRODUCT": 1}
     with pytest.MonkeyPatch.context() as patch, blocked_for(caches=caches, page=64, **facts):
         for name, limit in low.items():
             patch.setattr(lowering, name, limit)
         patch.setattr(columns, "ROWS", 1 << 60)
+        patch.setattr(early, "COPIED", 1 << 60)
         for name in ("PAIRED_STRIPS", "PAIRED_PANELS", "PAIRED_TERMS") if by_pairs else ():
             patch.setattr(packed, name, 0)
         yield
@@ -110,7 +111,8 @@ def deepest():
             packed = block(Loops(tuple((i,) for i in range(most)), (3,) * most, tuple(rows)), "f8")
             for direct, spans in product((True, False), repeat=2):
                 boxed = min(batch, 1 + direct)
-                made = replace(packed.packed, direct=direct, spans=spans, boxed=boxed)
+                span = packed.packed.group_k[-1] if spans else None
+                made = replace(packed.packed, direct=direct, span=span, boxed=boxed)
                 yield made
                 if direct:
                     yield replace(made, rows=False, strips=True, pack_a=True, boxed=0)

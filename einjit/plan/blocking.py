@@ -119,7 +119,7 @@ class _Blocking(Packing):
             far=(pack_a and self._is_turned_far(0), self.pack_b and self._is_turned_far(1)),
             past=self.past,
             boxed=len(self.s),
-            spans=self.span is not None,
+            span=name[self.span.loop] if self.span else None,
             a_move=moves[0],
             b_move=moves[1],
             c_move=moves[2],
@@ -263,7 +263,7 @@ class _Blocking(Packing):
 
     def _holds(self, box: dict[int, int]) -> bool:
         """Whether boxes of C wait for the next block of K."""
-        return not self.direct and any(box[i] < self.extents[i] for i in self.k)
+        return not self.direct and any(box[i] < self._extent(i) for i in self.k)
 
     def _most_per_tile(self, box: dict[int, int]) -> int:
         """How many boxes of M a tile may have: as many boxes of C as there is room for."""
@@ -288,12 +288,16 @@ class _Blocking(Packing):
         for i in wanted:
             nearest = min(abs(row[i]) for row in self.loops.strides if row[i])
             free = max(1, room // (math.prod(box.values()) // box[i]))
-            box[i] = max(1, min(self.extents[i], free, LINE // (self.size * nearest)))
+            box[i] = max(1, min(self._extent(i), free, LINE // (self.size * nearest)))
         for i in [group[-1], *wanted, *reversed(group)]:
             free = max(1, room // (math.prod(box.values()) // box[i]))
             if box[i] < free:
-                box[i] = self._even(self.extents[i], free, step if i == group[-1] else 1)
+                box[i] = self._even(self._extent(i), free, step if i == group[-1] else 1)
         return box
+
+    def _extent(self, i: int) -> int:
+        """The extent of a loop, or of a span of it."""
+        return self.span.length if self.span and i == self.span.loop else self.extents[i]
 
     def _even(self, extent: int, most: int, step: int) -> int:
         """The largest part of at most `most` that cuts an extent evenly, in steps where it can, and

@@ -202,8 +202,8 @@ class Packed:
     `direct` the microkernels write C itself, else a box that is moved to C; with `past` that goes
     past the caches. `far` says of A and of B whether their boxes are transposed out of memory. The
     boxes hold several iterations of the last `boxed` batch loops: of the one along which C has unit
-    stride, or of short ones. With `spans` the first loop of K is cut into fixed pieces that run in
-    parallel, each with a result of its own.
+    stride, or of short ones. One loop of K may be the `span`: it is cut into fixed pieces that run
+    in parallel, each with a result of its own.
 
     `a_move`, `b_move` and `c_move` are the loops of a box in the order it is moved; one call of
     `move` runs the last two, row and column, or where these are short and the box is `scattered`
@@ -227,7 +227,7 @@ class Packed:
     far: tuple[bool, bool]
     past: bool
     boxed: int
-    spans: bool
+    span: int | None
     a_move: tuple[int, ...]
     b_move: tuple[int, ...]
     c_move: tuple[int, ...]
@@ -348,7 +348,7 @@ class Packed:
         names = [f"n_{index_name(i)}" for i in (*h, *m, *n, *k)]
         names += [f"box_{index_name(i)}" for i in (*self.group_s, *m, *n, *k)]
         names += ["per_tile", "to_b", "to_c", "held"]
-        names += ["span", "C_span"] * self.spans
+        names += ["span", "C_span"] * (self.span is not None)
         for operand, loops in zip(self.operands, self.terms, strict=True):
             names += [f"{operand}_{index_name(i)}" for i in loops]
         return names

@@ -101,8 +101,6 @@ class Packing:
         self.rows = self.turned or not columns
         self.m = self._last(self.m, self._row_loop(), self.c)
         self.k = self._last(self.k, *self._first_of(self.k), self.a)
-        if span:  # the loop that is cut comes first
-            self.k = (span.loop, *(i for i in self.k if i != span.loop))
         self.n = self._last(self.n, self._lane_loop(), self.c)
         if self.many:
             self._turn_lines()
@@ -171,10 +169,9 @@ class Packing:
         """Reorder groups of short loops: the innermost ones of boxes are others than the lines of
         the operands hold, so that blocks are transposed between the two."""
         of_a, of_b, of_c = (self._line_of(row) for row in self.loops.strides)
-        first = [self.span.loop] if self.span else []
         self.n = self._away_from([*of_b, *of_c], self.n, self.b)
         if self.rows:
-            self.k = self._away_from([*of_a, *first], self.k, self.a)
+            self.k = self._away_from(of_a, self.k, self.a)
         else:
             self.m = self._away_from(of_a, self.m, self.a)
 

@@ -14,6 +14,7 @@ from einjit.errors import ShapeError
 from einjit.names import operand_name
 from einjit.plan.batched import columns_first
 from einjit.plan.dots import turned_first
+from einjit.plan.early import kept_at_first, lies_otherwise
 from einjit.plan.indices import Loops
 from einjit.plan.lowering import lower
 from einjit.plan.path import Path, choose_path
@@ -243,12 +244,16 @@ class _Steps:
         if not viewable and result.size * np.dtype(result.dtype).itemsize > sys.maxsize:
             raise ShapeError(f"a result of shape {result.shape} is larger than memory can be")
         task = Task(loops, dtypes, self.compute, moves, viewable)
-        turned = turned_first(task) or columns_first(task) if self.early and turns else None
-        if turned is not None:
-            number, inner = turned
-            chosen = list(chosen)
-            chosen[number] = self._turn(chosen[number], inner)
-            return self._contract(chosen, kept, result, order, turns=False)
+        if self.early and turns:
+            if turned := turned_first(task) or columns_first(task) or lies_otherwise(task):
+                number, inner = turned
+                chosen = list(chosen)
+                chosen[number] = self._turn(chosen[number], inner)
+                return self._contract(chosen, kept, result, order, turns=False)
+            if rows := kept_at_first(task):
+                outer = sorted(kept, key=lambda i: -abs(row[i]))
+                sums = self._intermediate(chosen, [*outer, *rows])
+                return self._contract([sums], kept, result, order)
         for lowered in lower(task):
             if lowered.name == "view":
                 result = view

@@ -48,8 +48,8 @@ class _PackedWriter:
                     # no steps: a range that checks its step needs numba to be loaded
                     stack.enter_context(w.block("for block in range(blocks):", "PC: blocks of K"))
                     self._decode("block", p.group_k)
-                    if p.spans:
-                        w.line(f"{index_name(p.group_k[0])}0 += start")
+                    if p.span is not None:
+                        w.line(f"{index_name(p.span)}0 += start")
                     self._enter(p.group_k, "depth")
                     if p.guarded:
                         self._guard()
@@ -139,10 +139,10 @@ class _PackedWriter:
             w.line("m_last = minimum(m_boxes, m_first + per_tile)")
             w.line("rest = tile // tiles_m")
             joint, inner = "rest", self.p.group_n
-        self._decode(joint, [*self.p.group_h, *inner], more=self.p.spans)
-        if not self.p.spans:
+        self._decode(joint, [*self.p.group_h, *inner], more=self.p.span is not None)
+        if self.p.span is None:
             return
-        cut = index_name(self.p.group_k[0])
+        cut = index_name(self.p.span)
         w.line("start = rest * span", f"a span of {cut}")
         w.line(f"stop = minimum(n_{cut}, start + span)")
         w.line(f"boxes_{cut} = parts(stop - start, box_{cut})")
@@ -156,15 +156,16 @@ class _PackedWriter:
     def _enter(self, group: Sequence[int], length: str) -> None:
         """The extents of a box, its strides in the flattened group, and the group's length."""
         stride = "1"
-        for name in map(index_name, reversed(group)):
-            end = "stop" if self.p.spans and name == index_name(self.p.group_k[0]) else f"n_{name}"
+        for i in reversed(group):
+            name = index_name(i)
+            end = "stop" if i == self.p.span else f"n_{name}"
             self.w.line(f"e_{name} = minimum(box_{name}, {end} - {name}0)")
             self.w.line(f"flat_{name} = {stride}")
             stride = f"flat_{name} * e_{name}"
-            if self.p.direct and self.p.panels and name == index_name(self.p.group_n[-1]):
+            if self.p.direct and self.p.panels and i == self.p.group_n[-1]:
                 wide = self.p.macrokernel.wide  # each row of C begins a micropanel
                 stride = f"parts(e_{name}, {wide}) * {wide}"
-            if self.p.strips and name == index_name(self.p.group_m[-1]):
+            if self.p.strips and i == self.p.group_m[-1]:
                 rows = self.p.macrokernel.rows
                 self.w.line(f"a_k = parts(e_{name}, parts(e_{name}, {rows}))", "rows of a strip")
                 if self.p.direct:
@@ -341,7 +342,7 @@ class _PackedWriter:
 
     def _address(self, operand: str, loops: Sequence[int]) -> str:
         """The address of an operand's element where its box begins."""
-        base = "C_part" if operand == "C" and self.p.spans else operand
+        base = "C_part" if operand == "C" and self.p.span is not None else operand
         places = ((index_name(i), "" if i in self.batch else "0") for i in loops)
         offset = [f"{name}{zero}, {operand}_{name}" for name, zero in places]
         return self._bytes(f"at_{operand.lower()}", base, offset)
