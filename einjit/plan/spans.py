@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from einjit.equation.operands import Layout, packed
 from einjit.plan.indices import Loops
+from einjit.plan.nest import TOGETHER
 from einjit.plan.nesting import FEW_TILES
 from einjit.plan.task import Task
 
@@ -18,6 +19,9 @@ SPANS = 64
 SPAN_TERMS = 512
 """terms of each result that a piece has at least where there are FEW_TILES of them: the second step
 reads so much less than the first."""
+
+LONG_SPAN = 16
+"""Rows of a span from which they are a multiple of those that are added in one go."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +40,7 @@ def spans_of(loops: Loops, cut: int) -> tuple[int, int]:
     terms = math.prod(loops.extents[i] for i in loops.contracted)
     number = min(SPANS, max(FEW_TILES, terms // SPAN_TERMS))
     length = -(-loops.extents[cut] // number)
+    length += -length % TOGETHER if length >= LONG_SPAN else 0
     return length, -(-loops.extents[cut] // length)
 
 

@@ -15,7 +15,7 @@ import numpy as np
 
 from einjit.names import index_name
 from einjit.plan.indices import LINE
-from einjit.plan.nest import BLOCK, STRIPS, Nest
+from einjit.plan.nest import BLOCK, STRIPS, TOGETHER, Nest
 from einjit.source.elements import ELEMENTS, added
 from einjit.source.terms import Row, Terms
 from einjit.source.writer import Writer
@@ -341,18 +341,18 @@ class NestWriter(Terms):
 
     def _add_rows_of(self, last: int, contracted: ExitStack, held: str) -> None:
         """Add the rows that the innermost contracted loop runs through, several at once if so."""
-        w = self.w
+        w, row = self.w, index_name(last)
         if self.nest.together:
-            row, start, stop = index_name(last), "", f"n_{index_name(last)}"
-            extent = stop
-            if last == self.nest.span:
-                start, stop, extent = "start + ", "stop", "(stop - start)"
-            groups = f"for group in range({extent} // {self.rows}):"
-            with w.block(groups, f"contracted, {self.rows} at a time"):
-                w.line(f"{row} = {start}group * {self.rows}")
-                self._add_rows(last, self.rows, held)
-            rest = f"for {row} in range({stop} - {extent} % {self.rows}, {stop}):"
-            contracted.enter_context(w.block(rest, "contracted, the rest"))
+            start, stop = ("start + ", "stop") if last == self.nest.span else ("", f"n_{row}")
+            count = "(stop - start)" if start else stop
+            for number in dict.fromkeys((self.rows, TOGETHER)):
+                with w.block(f"for group in range({count} // {number}):", f"{number} at a time"):
+                    w.line(f"{row} = {start}group * {number}")
+                    self._add_rows(last, number, held)
+                count = f"{count} % {number}"
+                start = f"{stop} - {count} + "
+            rest = w.block(f"for {row} in range({stop} - {count}, {stop}):", "the rest")
+            contracted.enter_context(rest)
         else:
             self._open_loops(contracted, [last], "contracted")
         self._add_rows(last, 1, held)

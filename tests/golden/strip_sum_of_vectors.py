@@ -33,7 +33,7 @@ def contract(first, last, operands, sizes):
             high = minimum(n_b, low + strip)
             for b in range(high - low):
                 total[b] = complex128(0)
-            for group in range(n_a // 12):  # contracted, 12 at a time
+            for group in range(n_a // 12):  # 12 at a time
                 a = group * 12
                 hoisted_1 = A[a * A_a]
                 hoisted_1_1 = A[(a + 1) * A_a]
@@ -94,7 +94,26 @@ def contract(first, last, operands, sizes):
                     high - low,
                     2,
                 )
-            for a in range(n_a - n_a % 12, n_a):  # contracted, the rest
+            for group in range(n_a % 12 // 4):  # 4 at a time
+                a = n_a - n_a % 12 + group * 4
+                hoisted_1 = A[a * A_a]
+                hoisted_1_1 = A[(a + 1) * A_a]
+                hoisted_1_2 = A[(a + 2) * A_a]
+                hoisted_1_3 = A[(a + 3) * A_a]
+                b = low
+                at_B_0 = a * B_a + b
+                at_B_1 = (a + 1) * B_a + b
+                at_B_2 = (a + 2) * B_a + b
+                at_B_3 = (a + 3) * B_a + b
+                add_rows(
+                    total,
+                    B,
+                    (at_B_0, at_B_1, at_B_2, at_B_3),
+                    (hoisted_1, hoisted_1_1, hoisted_1_2, hoisted_1_3),
+                    high - low,
+                    2,
+                )
+            for a in range(n_a - n_a % 12 % 4, n_a):  # the rest
                 hoisted_1 = A[a * A_a]
                 b = low
                 at_B_0 = a * B_a + b

@@ -31,7 +31,7 @@ def contract(first, last, operands, sizes):
         high = minimum(n_b, low + strip)
         for b in range(high - low):
             total[b] = float32(0)
-        for group in range(n_a // 4):  # contracted, 4 at a time
+        for group in range(n_a // 4):  # 4 at a time
             a = group * 4
             hoisted_1 = widen(A[a * A_a])
             hoisted_1_1 = widen(A[(a + 1) * A_a])
@@ -47,7 +47,7 @@ def contract(first, last, operands, sizes):
                 product = hoisted_1_3 * widen(B[(a + 3) * B_a + b])
                 run = run + product
                 total[b - low] = run
-        for a in range(n_a - n_a % 4, n_a):  # contracted, the rest
+        for a in range(n_a - n_a % 4, n_a):  # the rest
             hoisted_1 = widen(A[a * A_a])
             for b in range(low, high):  # free, innermost
                 run = total[b - low]

@@ -36,7 +36,7 @@ def contract(first, last, operands, sizes):
         high = minimum(n_c, low + strip)
         for c in range(high - low):
             total[c] = float64(0)
-        for group in range(n_b // 4):  # contracted, 4 at a time
+        for group in range(n_b // 4):  # 4 at a time
             b = group * 4
             hoisted_1 = A[a * A_a + b * A_b]
             hoisted_1_1 = A[a * A_a + (b + 1) * A_b]
@@ -49,7 +49,7 @@ def contract(first, last, operands, sizes):
                 run = run + hoisted_1_2 * B[(b + 2) * B_b + c]
                 run = run + hoisted_1_3 * B[(b + 3) * B_b + c]
                 total[c - low] = run
-        for b in range(n_b - n_b % 4, n_b):  # contracted, the rest
+        for b in range(n_b - n_b % 4, n_b):  # the rest
             hoisted_1 = A[a * A_a + b * A_b]
             for c in range(low, high):  # free, innermost
                 run = total[c - low]

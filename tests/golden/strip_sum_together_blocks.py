@@ -39,7 +39,7 @@ def contract(first, last, operands, sizes):
                 total[b] = float64(0)
                 part[b] = float64(0)
             terms = 0
-            for group in range((stop - start) // 12):  # contracted, 12 at a time
+            for group in range((stop - start) // 12):  # 12 at a time
                 a = start + group * 12
                 hoisted_1 = A[a * A_a]
                 hoisted_1_1 = A[(a + 1) * A_a]
@@ -74,7 +74,26 @@ def contract(first, last, operands, sizes):
                         total[b] = total[b] + part[b]
                         part[b] = float64(0)
                     terms = 0
-            for a in range(stop - (stop - start) % 12, stop):  # contracted, the rest
+            for group in range((stop - start) % 12 // 4):  # 4 at a time
+                a = stop - (stop - start) % 12 + group * 4
+                hoisted_1 = A[a * A_a]
+                hoisted_1_1 = A[(a + 1) * A_a]
+                hoisted_1_2 = A[(a + 2) * A_a]
+                hoisted_1_3 = A[(a + 3) * A_a]
+                for b in range(low, high):  # free, innermost
+                    run = part[b - low]
+                    run = run + hoisted_1 * B[a * B_a + b]
+                    run = run + hoisted_1_1 * B[(a + 1) * B_a + b]
+                    run = run + hoisted_1_2 * B[(a + 2) * B_a + b]
+                    run = run + hoisted_1_3 * B[(a + 3) * B_a + b]
+                    part[b - low] = run
+                terms += 4
+                if terms >= 245:
+                    for b in range(high - low):
+                        total[b] = total[b] + part[b]
+                        part[b] = float64(0)
+                    terms = 0
+            for a in range(stop - (stop - start) % 12 % 4, stop):  # the rest
                 hoisted_1 = A[a * A_a]
                 for b in range(low, high):  # free, innermost
                     run = part[b - low]

@@ -29,7 +29,7 @@ def contract(first, last, operands, sizes):
             high = minimum(n_b, low + 4096)
             for b in range(high - low):
                 total[b] = float64(0)
-            for group in range(n_a // 4):  # contracted, 4 at a time
+            for group in range(n_a // 4):  # 4 at a time
                 a = group * 4
                 hoisted_1 = A[a * A_a]
                 hoisted_1_1 = A[(a + 1) * A_a]
@@ -42,7 +42,7 @@ def contract(first, last, operands, sizes):
                     run = run + hoisted_1_2 * B[(a + 2) * B_a + b]
                     run = run + hoisted_1_3 * B[(a + 3) * B_a + b]
                     total[b - low] = run
-            for a in range(n_a - n_a % 4, n_a):  # contracted, the rest
+            for a in range(n_a - n_a % 4, n_a):  # the rest
                 hoisted_1 = A[a * A_a]
                 for b in range(low, high):  # free, innermost
                     run = total[b - low]

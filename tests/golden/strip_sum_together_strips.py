@@ -31,7 +31,7 @@ def contract(first, last, operands, sizes):
         high = minimum(n_b, low + strip)
         for b in range(high - low):
             total[b] = float64(0)
-        for group in range(n_a // 12):  # contracted, 12 at a time
+        for group in range(n_a // 12):  # 12 at a time
             a = group * 12
             hoisted_1 = A[a * A_a]
             hoisted_1_1 = A[(a + 1) * A_a]
@@ -60,7 +60,20 @@ def contract(first, last, operands, sizes):
                 run = run + hoisted_1_10 * B[(a + 10) * B_a + b]
                 run = run + hoisted_1_11 * B[(a + 11) * B_a + b]
                 total[b - low] = run
-        for a in range(n_a - n_a % 12, n_a):  # contracted, the rest
+        for group in range(n_a % 12 // 4):  # 4 at a time
+            a = n_a - n_a % 12 + group * 4
+            hoisted_1 = A[a * A_a]
+            hoisted_1_1 = A[(a + 1) * A_a]
+            hoisted_1_2 = A[(a + 2) * A_a]
+            hoisted_1_3 = A[(a + 3) * A_a]
+            for b in range(low, high):  # free, innermost
+                run = total[b - low]
+                run = run + hoisted_1 * B[a * B_a + b]
+                run = run + hoisted_1_1 * B[(a + 1) * B_a + b]
+                run = run + hoisted_1_2 * B[(a + 2) * B_a + b]
+                run = run + hoisted_1_3 * B[(a + 3) * B_a + b]
+                total[b - low] = run
+        for a in range(n_a - n_a % 12 % 4, n_a):  # the rest
             hoisted_1 = A[a * A_a]
             for b in range(low, high):  # free, innermost
                 run = total[b - low]
