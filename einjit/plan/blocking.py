@@ -214,13 +214,13 @@ class _Blocking(Packing):
     def _rows(self, packed: Packed, cut: int, busy: int) -> int:
         """Rows of a box of A."""
         rows, all_rows = self.kernel.rows, self.volume(self.m)
-        share = self.room() // (8 * cut * self.size)
-        if packed.strips:  # the longer its columns are, the sooner they come
-            share = self.room() // (4 * max(LEAST_DEPTH, min(cut, self.volume(self.k))) * self.size)
-        high = max(1, share // rows) * rows  # whole strips
-        if not packed.direct:
-            return high
         terms, pitch = self.volume(self.k), self.c[self.m[-1]] * self.size
+        high = self.room() // (8 * cut * self.size)
+        if packed.strips:  # the longer its columns are, the sooner they come
+            high = self.room() // (4 * max(LEAST_DEPTH, min(cut, terms)) * self.size)
+        if not packed.direct:
+            return max(1, high)
+        high = max(1, high // rows) * rows  # whole strips
         if terms <= SHORT_SUM and pitch % PAGE == 0:
             return min(WAYS, rows)
         if packed.rows and not packed.pack_a:

@@ -3,7 +3,7 @@ in a second step."""
 
 import math
 
-from einjit.plan.groups import Groups
+from einjit.plan.groups import MOST_LOOPS, Groups
 from einjit.plan.indices import Loops, simplify
 from einjit.plan.task import MULTIPLIED, Task
 from einjit.plan.unrolled import is_unrolled
@@ -27,9 +27,9 @@ SHORTEST = 8
 def lies_otherwise(task: Task) -> tuple[int, tuple[int, ...]] | None:
     """The operand that is much smaller than the other one and better copied so that its contracted
     loops lie as they do there, one loop with others then; and the indices that are innermost in
-    the copy."""
+    the copy. Of many short loops boxes are scattered, in whatever order they are."""
     loops = simplify(task.loops)
-    if not _multiplies(task) or loops.iterations < COPIED:
+    if not _multiplies(task) or loops.iterations < COPIED or len(loops.extents) > MOST_LOOPS:
         return None
     *inputs, result = loops.strides
     sizes = [
