@@ -54,6 +54,7 @@ CALLS = {
     "row_sums": "row_sums(X, Y, (a, b), Z, (c, d), e, f, g, {lanes})",
     "add_rows": "add_rows(X, Y, (a, b, c), (Z[d], Z[e], Z[f]), g, {lanes})",
     "add_row": "add_rows(X, Y, (a,), (Z[b],), c, {lanes})",
+    "add_rows_alone": "add_rows(X, Y, (a, b), 0, c, {lanes})",
     **{
         ("column_sums", j, far): f"column_sums(X, Y, a, b, {j}, {far}, 0, {{lanes}})"
         for j, far in product(COLUMNS, (0, 1))
@@ -360,6 +361,7 @@ def test_rows_added_to_sums(dtype):
     for n in (0, 1, lanes - 1, lanes, lanes + 1, 4 * lanes + lanes // 2):
         check("add_rows", dtype, x, y, z, 2 * lanes, 1, lanes + 1, 5, 0, 3, n)
         check("add_row", dtype, x, y, z, 3, 4, n)
+        check("add_rows_alone", dtype, x, y, z, 3, lanes, n)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)

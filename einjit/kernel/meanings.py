@@ -208,11 +208,12 @@ def row_sums(
 
 
 def add_rows(
-    sums: Any, one: Memory, rows: Sequence[int], factors: Sequence[Any], n: int, lanes: int
+    sums: Any, one: Memory, rows: Sequence[int], factors: Sequence[Any] | int, n: int, lanes: int
 ) -> None:
-    """Rows are added to sums, each times its factor."""
+    """Rows are added to sums, each times its factor, if it has one."""
+    by = [one.kind.type(1)] * len(rows) if isinstance(factors, int) else factors
     for k in range(n):
-        terms = [one[a + k] * factor for a, factor in zip(rows, factors, strict=True)]
+        terms = [one[a + k] * factor for a, factor in zip(rows, by, strict=True)]
         sums[k] += np.sum(np.array(terms, one.kind), dtype=one.kind)
 
 

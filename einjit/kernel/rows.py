@@ -114,26 +114,32 @@ def add_rows(
     typingctx: Any, sums: Any, one: Any, rows: Any, factors: Any, n: Any, lanes: Any
 ) -> Any:
     """Add to `sums[k]`, for each k < n, the sum over a of the tuple `rows` of `one[a + k]` times
-    the factor that belongs to that row; `sums` has room for whole vectors. The real and the
-    imaginary part of a complex factor are each multiplied with a vector as it lies: that the sums
-    of the latter are turned by i, once for all rows, is the only shuffle there is."""
+    the factor that belongs to that row, if there are any; `sums` has room for whole vectors. The
+    real and the imaginary part of a complex factor are each multiplied with a vector as it lies:
+    that the sums of the latter are turned by i, once for all rows, is the only shuffle there is."""
     tile, number = Tile(one.dtype, lanes.literal_value, 1, 1), len(rows)
+    multiplies = not isinstance(factors, types.IntegerLiteral)
 
     def emit(context: Any, builder: Builder, signature: Any, args: Any) -> Value:
         sums, one, rows, factors, n = args[:5]
         places = [builder.gep(one, [at]) for at in cgutils.unpack_tuple(builder, rows, number)]
-        kind, width = signature.args[3][0], tile.vector.count
-        held = [
-            [splat(builder, part, width) for part in _parts(context, builder, kind, factor)]
-            for factor in cgutils.unpack_tuple(builder, factors, number)
-        ]
+        held = []
+        if multiplies:
+            kind, width = signature.args[3][0], tile.vector.count
+            held = [
+                [splat(builder, part, width) for part in _parts(context, builder, kind, factor)]
+                for factor in cgutils.unpack_tuple(builder, factors, number)
+            ]
 
         def add_vectors(k: Value, mask: Value | None) -> None:
             where = vector_at(builder, tile, builder.gep(sums, [k]), 0)
             totals = [builder.load(where, align=tile.align)]
             totals += [ir.Constant(tile.vector, None)] * (tile.parts - 1)
-            for place, parts in zip(places, held, strict=True):
+            for place, parts in itertools.zip_longest(places, held):
                 vector = load_vector(builder, tile, builder.gep(place, [k]), 0, mask)
+                if parts is None:
+                    totals[0] = add(builder, totals[0], vector)
+                    continue
                 totals = [
                     multiply_add(builder, part, vector, total)
                     for part, total in zip(parts, totals, strict=True)
@@ -148,7 +154,8 @@ def add_rows(
             add_vectors(end, mask_of(builder, tile, builder.sub(n, end)))
         return context.get_dummy_value()
 
-    places, by = types.UniTuple(types.intp, number), types.UniTuple(one.dtype, number)
+    by = types.UniTuple(one.dtype, number) if multiplies else factors
+    places = types.UniTuple(types.intp, number)
     return types.void(sums, one, places, by, types.intp, lanes), emit
 
 

@@ -17,7 +17,7 @@ from einjit.plan.nest import (
     strip_length,
     strip_loop,
 )
-from einjit.plan.task import LINE_TIME, Lowered
+from einjit.plan.task import LINE_TIME, MULTIPLIED, Lowered
 from einjit.target import is_far, vector_bytes
 
 TILES = 64
@@ -54,6 +54,12 @@ UNROLLED = 64
 
 TINY = 16
 """Extent up to which a loop is unrolled."""
+
+ENDING_ROW = 16
+"""Vectors of a row up to which one that ends within a vector is read so: 0.5 to 1 of the time."""
+
+MASKED = 4
+"""Bytes of elements, at least, of which vectors are read in part everywhere."""
 
 MANY_ROWS = 512
 """Runs of the innermost loop from which that pays."""
@@ -137,15 +143,21 @@ def _has_far_rows(nest: Nest, loops: Loops) -> bool:
     return is_far(most) and (long or not nest.strip)
 
 
-def _adds_vectors(nest: Nest) -> bool:
-    """Whether complex rows, each times a factor, are added to strips of sums."""
-    inner = nest.loops - 1
-    if np.dtype(nest.compute).kind != "c" or set(nest.dtypes) != {nest.compute}:
+def _adds_vectors(nest: Nest, extents: Sequence[int]) -> bool:
+    """Whether rows of the last of these extents, each times a factor or none, are added to strips
+    of sums: complex ones, whose parts LLVM takes apart, or short ones that end within a vector,
+    which it adds one by one there."""
+    inner, complex_ = nest.loops - 1, np.dtype(nest.compute).kind == "c"
+    if set(nest.dtypes) != {nest.compute} or nest.compute not in MULTIPLIED:
         return False
     if not nest.contracted or nest.sums_innermost or nest.strip_loop != inner:
         return False
+    size = np.dtype(nest.compute).itemsize
+    lanes = vector_bytes() // size
+    ends = extents[-1] % lanes > 0 and lanes < extents[-1] <= ENDING_ROW * lanes
+    ends = ends and size >= MASKED and math.prod(extents[:-1]) >= MANY_ROWS
     rows = [inner in loops for loops in nest.terms[:-1]]
-    return len(rows) > 1 and sum(rows) == 1 and nest.unit[rows.index(True)]
+    return (complex_ or ends) and sum(rows) == 1 and nest.unit[rows.index(True)]
 
 
 def _even_strip(extent: int, nest: Nest) -> int:
@@ -200,7 +212,7 @@ def lower_nest(
             long = loops.extents[n - 1] * np.dtype(compute).itemsize >= LONG_ROW
             nest = replace(nest, far=long and _has_far_rows(nest, loops))
         nest = replace(nest, together=long)
-    if unrolled is None and known is None and _adds_vectors(nest):
+    if unrolled is None and known is None and n and _adds_vectors(nest, loops.extents[:n]):
         nest = replace(nest, lanes=vector_bytes() // np.dtype(compute).itemsize)
 
     def value(operand: int | None, loop: int) -> int:

@@ -82,16 +82,19 @@ class Terms:
             w.line(f"{held}[{name} - low] = run")
 
     def _add_vectors(self, rows: Sequence[Row], held: str) -> None:
-        """The same in vectors, of rows that are multiplied with what was hoisted of them."""
+        """The same in vectors, of rows that are multiplied with what was hoisted of them, if that
+        is anything."""
         w, places, factors = self.w, [], []
         w.line(f"{index_name(self.inner)} = low")
         for self.row, (waiting, hoisted) in enumerate(rows):
             name, place = self._placed(waiting[0])
             places.append(f"at_{name}_{self.row}")
-            factors.append(hoisted[-1])
+            factors += hoisted[-1:]
             w.line(f"{places[-1]} = {place}")
         single = "," * (len(rows) == 1)
-        given = ", ".join(f"({', '.join(group)}{single})" for group in (places, factors))
+        groups = [places, factors] if factors else [places]
+        given = ", ".join(f"({', '.join(group)}{single})" for group in groups)
+        given += ", 0" * (not factors)
         w.line(f"add_rows({held}, {name}, {given}, high - low, {self.nest.lanes})")
 
     def _entered(self, loop: int, number: int) -> list[Row]:

@@ -22,7 +22,7 @@ def contract(first, last, operands, sizes):
     A_a = sizes[1]
     A_b = sizes[2]
     B_a = sizes[3]
-    n_c = 20
+    n_c = 24
     total = scratch(8192, float32)  # sums of a strip, in the cache
     for a in range(first, last):  # free, parallel: a tile each
         for low in range(0, n_c, 8192):  # strips of c
