@@ -38,6 +38,7 @@ from einjit.plan.plan import CAST_FIRST, EARLY, make_plan
 from einjit.plan.streamed import ROW_VECTORS
 from einjit.plan.tiled import LANES, TILE, TILE_OF_SUMS
 from einjit.plan.tiling import tile, tile_of_sums
+from einjit.plan.unrolled import REAL_ROW
 from einjit.target import caches, last_cache, vector_bytes, vector_registers
 
 LENGTH = strip_length("float64")
@@ -974,6 +975,16 @@ def test_complex_rows_are_added_in_vectors():
     shapes = (300, 8, 100), (300, 8)
     assert only(plan_of("bij,bi->bj", *shapes, dtype="complex64")).name == "nest"
     assert only(plan_of("bij,bi->bj", *shapes, dtype="float32")).name == "unrolled"
+
+
+def test_real_rows_times_rows_are_vectors_from_some_length_on():
+    for n, dtype, kind in (
+        (REAL_ROW, "float32", "nest"),
+        (REAL_ROW - 1, "float64", "unrolled"),
+        (REAL_ROW, "int32", "unrolled"),
+    ):
+        assert only(plan_of("ij,j->i", (900, n), (n,), dtype=dtype)).name == kind
+        assert only(plan_of("ij->i", (900, n), dtype=dtype)).name == "unrolled"
 
 
 def test_a_cut_loop_lies_in_boxes_as_in_the_operands():

@@ -11,7 +11,7 @@ from einjit.plan.groups import Groups, with_a_row
 from einjit.plan.indices import LINE, PAGE, WAYS, Loops, bytes_moved, simplify
 from einjit.plan.nest import BLOCK, Nest
 from einjit.plan.nesting import UNROLLED, outermost
-from einjit.plan.task import FMA_TIME, MULTIPLIED, Lowered, Task, move_time
+from einjit.plan.task import FMA_TIME, Lowered, Task, move_time
 from einjit.target import caches, is_far, last_cache, vector_bytes, vector_registers
 
 LONG_BATCH = 64
@@ -161,11 +161,11 @@ class _Roles:
 def _roles(task: Task) -> tuple[Loops, _Roles | None]:
     """The loops of a task, simplified, and their roles in small products, if they are such."""
     loops = simplify(task.loops)
-    if len(task.dtypes) != 3 or set(task.dtypes) != {task.compute}:
+    if not task.multiplies:
         return loops, None
     groups, result = Groups.of(loops), loops.strides[-1]
     common = all(row[i] for row in loops.strides[:2] for i in groups.k)
-    if task.compute not in MULTIPLIED or not groups.k or not common:
+    if not groups.k or not common:
         return loops, None
     if 1 not in result or result.index(1) in groups.h:
         return loops, None

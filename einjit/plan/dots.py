@@ -11,7 +11,7 @@ from einjit.plan.groups import Groups, with_a_row
 from einjit.plan.indices import Loops, bytes_moved, simplify
 from einjit.plan.nest import TOGETHER, Nest
 from einjit.plan.spans import LONG_SUM
-from einjit.plan.task import FMA_TIME, MULTIPLIED, Lowered, Task, move_time
+from einjit.plan.task import FMA_TIME, Lowered, Task, move_time
 from einjit.target import is_far, vector_bytes, vector_registers
 
 FEW = 8
@@ -180,11 +180,7 @@ def _rows(task: Task) -> tuple[Loops, Rows | None]:
     """The loops of a task, simplified, and its rows, of types that are summed. A vector that meets
     a matrix of long rows from memory, or of complex ones, is one row."""
     loops = simplify(task.loops)
-    if (
-        set(task.dtypes) != {task.compute}
-        or task.compute not in MULTIPLIED
-        or len(task.dtypes) != 3
-    ):
+    if not task.multiplies:
         return loops, None
     groups, size = Groups.of(loops), task.itemsizes[0]
     row = math.prod(loops.extents[i] for i in groups.k) * size

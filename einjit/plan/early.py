@@ -5,7 +5,7 @@ import math
 
 from einjit.plan.groups import MOST_LOOPS, Groups
 from einjit.plan.indices import Loops, simplify
-from einjit.plan.task import MULTIPLIED, Task
+from einjit.plan.task import Task
 from einjit.plan.unrolled import is_unrolled
 
 SHARE = 4
@@ -29,7 +29,7 @@ def lies_otherwise(task: Task) -> tuple[int, tuple[int, ...]] | None:
     loops lie as they do there, one loop with others then; and the indices that are innermost in
     the copy. Of many short loops boxes are scattered, in whatever order they are."""
     loops = simplify(task.loops)
-    if not _multiplies(task) or loops.iterations < COPIED or len(loops.extents) > MOST_LOOPS:
+    if not task.multiplies or loops.iterations < COPIED or len(loops.extents) > MOST_LOOPS:
         return None
     *inputs, result = loops.strides
     sizes = [
@@ -51,11 +51,6 @@ def lies_otherwise(task: Task) -> tuple[int, tuple[int, ...]] | None:
     return small, tuple(index for i in order for index in loops.indices[i])
 
 
-def _multiplies(task: Task) -> bool:
-    """Whether two operands of one type that vectors multiply meet."""
-    return len(task.dtypes) == 3 and set(task.dtypes) == {task.compute} <= set(MULTIPLIED)
-
-
 def _follow(loops: Loops, group: list[int], row: tuple[int, ...]) -> bool:
     """Whether one of a group of loops goes on where another one ends."""
     return any(row[i] == row[j] * loops.extents[j] for i in group for j in group)
@@ -66,7 +61,7 @@ def kept_at_first(task: Task) -> tuple[int, ...] | None:
     packed: the operands have unit stride along different ones, the longer of which is kept, so that
     tiles of one operand are turned. Measured: 0.3 to 0.7 of the time."""
     loops = simplify(task.loops)
-    if not _multiplies(task) or loops.iterations < APART:
+    if not task.multiplies or loops.iterations < APART:
         return None
     *inputs, result = loops.strides
     units = [row.index(1) if 1 in row else None for row in inputs]

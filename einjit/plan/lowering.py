@@ -27,7 +27,7 @@ from einjit.plan.nesting import (
 )
 from einjit.plan.spans import LONG_SUM, SPANS, Span, pieces_of, spans_of
 from einjit.plan.streamed import is_multiplied, is_streamed, lower_streamed
-from einjit.plan.task import MULTIPLIED, PARALLEL_TIME, Lowered, Task
+from einjit.plan.task import PARALLEL_TIME, Lowered, Task
 from einjit.plan.tiling import (
     Tiling,
     arranged,
@@ -149,11 +149,7 @@ def _is_scattered(loops: Loops, groups: Groups) -> bool:
 
 def _is_product(task: Task) -> bool:
     """Whether M, N and K all matter, and the vectors multiply this type."""
-    if (
-        len(task.dtypes) != 3
-        or set(task.dtypes) != {task.compute}
-        or task.compute not in MULTIPLIED
-    ):
+    if not task.multiplies:
         return False
     loops = simplify(task.loops)
     groups = Groups.of(loops)

@@ -63,6 +63,12 @@ class Task:
         return [np.dtype(dtype).itemsize for dtype in self.dtypes]
 
     @property
+    def multiplies(self) -> bool:
+        """Whether two operands of one type that vectors multiply give a result of that type."""
+        own = len(self.dtypes) == 3 and set(self.dtypes) == {self.compute}
+        return own and self.compute in MULTIPLIED
+
+    @property
     def of_parts(self) -> "Task | None":
         """A sum of complex numbers as that of their parts, two real ones side by side along a loop
         more."""
