@@ -134,7 +134,7 @@ class Packing:
             scattered.append(len(move) > 2 and short)
             moves.append(self._last((*self.s, *box), None, strides) if scattered[-1] else move)
         if self.strips:  # term by term: behind each is written what is overwritten by the next
-            moves[0] = (*self.m[:-1], *self.k, self.m[-1])
+            moves[0], scattered[0] = (*self.m[:-1], *self.k, self.m[-1]), False
         return tuple(moves), (scattered[0], scattered[1], scattered[2])
 
     def _move(
