@@ -312,8 +312,8 @@ class Packed:
 
     def describe(self) -> list[str]:
         """The operands, how they are packed, and the role of each loop, a line each."""
-        a = "packed in " + ("rows along K" if self.rows else "columns along M")
-        a = "packed in strips" if self.strips else a
+        columns = "strips" if self.strips else "columns along M"
+        a = "packed in " + ("rows along K" if self.rows else columns)
         b = "packed in " + ("micropanels" if self.panels else "rows along N")
         a, b, c = (
             text + ", by a table of places" * short

@@ -92,9 +92,8 @@ class Terms:
             factors += hoisted[-1:]
             w.line(f"{places[-1]} = {place}")
         single = "," * (len(rows) == 1)
-        groups = [places, factors] if factors else [places]
-        given = ", ".join(f"({', '.join(group)}{single})" for group in groups)
-        given += ", 0" * (not factors)
+        groups = (f"({', '.join(group)}{single})" if group else "0" for group in (places, factors))
+        given = ", ".join(groups)
         w.line(f"add_rows({held}, {name}, {given}, high - low, {self.nest.lanes})")
 
     def _entered(self, loop: int, number: int) -> list[Row]:
