@@ -52,6 +52,12 @@ def vector_registers() -> int:
 
 
 @functools.cache
+def masks() -> bool:
+    """Whether the target reads and writes parts of vectors of any element in one instruction."""
+    return vector_bytes() == 64
+
+
+@functools.cache
 def multiplies_bytes() -> bool:
     """Whether the target adds four products of bytes to each lane in one instruction."""
     features = cpu()[1].split(",")

@@ -57,6 +57,14 @@ LARGE = (
     ("i,j->ij", (203,), (301,)),
     ("ij->ji", (203, 301)),
     ("ii->i", (203, 203)),
+    # copies in blocks that overlap, smaller ones, rows taken apart
+    ("bij->bji", (99, 17, 19)),
+    ("abcd->dcba", (9, 9, 9, 9)),
+    ("abcd->bdac", (13, 5, 31, 13)),
+    ("nhwc->nchw", (7, 9, 8, 6)),
+    ("nchw->nhwc", (7, 5, 9, 8)),
+    ("bij->bji", (99, 24, 24)),
+    ("abcd->dcba", (19, 3, 5, 19)),
 )
 FAR = (
     # written past the caches, asked for ahead, swept

@@ -32,10 +32,7 @@ from einjit.kernel.lanes import (
     store_rows,
     vector_at,
 )
-from einjit.target import vector_bytes
-
-MASKING = 64
-"""Bytes of the vectors of CPUs that write under a mask as fast as without."""
+from einjit.target import masks
 
 GROUP = 3
 """Rows whose places in memory are counted from the same one: an address is a register and so many
@@ -203,7 +200,7 @@ def update(
             with then:
                 store_rows(builder, tile, rows, None)
             with otherwise:
-                if vector_bytes() == MASKING:
+                if masks():
                     store_rows(builder, tile, rows, mask)
                 else:
                     _store_pieces(builder, tile, rows, args[4])

@@ -7,7 +7,7 @@ where rows stay what they are.
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -16,7 +16,7 @@ from einjit.plan.indices import LINE, Loops, bytes_moved, simplify
 from einjit.plan.nest import SHORT_ROW, Nest
 from einjit.plan.task import Lowered, Task, move_time
 from einjit.plan.tiled import LANES
-from einjit.plan.tiling import Tiling, arranged, even
+from einjit.plan.tiling import Tiling, arranged, even, side_of_blocks
 from einjit.target import last_cache, vector_bytes
 
 ROOM = 64 << 10
@@ -49,13 +49,16 @@ class Collected(Nest):
     `whole` it follows both, and a tile is one run of memory.
 
     With `rows` all this is so of rows, those of one more loop behind the others, which stay as they
-    are; `inner` is then the loop along which they follow each other in the result.
+    are; `inner` is then the loop along which they follow each other in the result. Otherwise blocks
+    are transposed, of `side` elements square, which with `overlaps` are all whole (`Tiled`).
     """
 
     tiled: int = 2
     whole: bool = False
     rows: bool = False
     lanes: int = LANES
+    side: int = LANES
+    overlaps: bool = False
 
     @property
     def kind(self) -> str:
@@ -164,6 +167,8 @@ def lower_collected(name: str, reason: str, task: Task, loops: Loops, tiling: Ti
     box = _box(loops.extents[n - tiled :], size, whole)
     ahead = 2 * box[-2] if deep is None else box[0] * loops.strides[0][n - 3]
     nest = _nest(task, loops, tiled=tiled, whole=whole)
+    side, overlaps = side_of_blocks(nest.lanes, loops.extents[-2:], box[-2:])
+    nest = replace(nest, side=side, overlaps=overlaps)
     return _lowered(name, reason, task, loops, nest, box, ahead)
 
 

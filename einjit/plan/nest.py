@@ -111,6 +111,12 @@ class Nest:
         return self.unrolled is not None and self.unrolled > self.tile
 
     @property
+    def known_inside(self) -> bool:
+        """Whether all loops inside of the tiles have a known number of iterations."""
+        known = {name for name, _ in self.constants}
+        return all(f"n_{index_name(i)}" in known for i in range(self.tile, self.loops))
+
+    @property
     def sums_innermost(self) -> bool:
         """Whether the innermost loop is contracted: its sum is held in a register."""
         return bool(self.contracted) and self.contracted[-1] == self.loops - 1

@@ -225,7 +225,9 @@ def lower_nest(
         constants = [
             (name, value(operand, loop))
             for name, operand, loop in nest.sizes()
-            if loop >= first and abs(value(operand, loop)) <= UNROLLED
+            if loop >= first
+            and abs(value(operand, loop)) <= UNROLLED
+            and (known is None or loop == n - 1 or operand is not None)
         ]
         nest = replace(nest, unrolled=unrolled, constants=tuple(constants))
     elif _has_short_rows(nest, loops.extents[:n]):

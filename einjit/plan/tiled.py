@@ -31,12 +31,17 @@ class Tiled(Nest):
     The `turned` operands have unit stride along the last loop but one and are read through the
     cache, `vector` bytes at a time. With `streams` a product is collected in a tile and written
     past the caches. With `copies` nothing is computed: elements of one operand move as they are.
+    Blocks of at most `side` elements square are transposed; with `overlaps` all of them are whole:
+    the last one overlaps the one before. With `asks` the source is asked for ahead.
     """
 
     turned: tuple[int, ...] = ()
     streams: bool = False
     copies: bool = False
     vector: int = 64
+    side: int = LANES
+    overlaps: bool = False
+    asks: bool = False
 
     @property
     def kind(self) -> str:
@@ -101,7 +106,7 @@ class Tiled(Nest):
             ]
         for more, i in enumerate((self.across, self.inner)):
             found.append((f"box_{index_name(i)}", None, self.loops + more))
-        if self.moves:
+        if self.moves and self.asks:
             found.append(("ahead", None, self.loops + 2))
         known = dict(self.constants)
         return [size for size in found if size[0] not in known]
@@ -117,4 +122,4 @@ class Tiled(Nest):
 
     def lanes_of(self, operand: int) -> int:
         """Elements of a turned operand that are transposed in one vector."""
-        return min(LANES, self.vector // np.dtype(self.dtypes[operand]).itemsize)
+        return min(self.side, self.vector // np.dtype(self.dtypes[operand]).itemsize)

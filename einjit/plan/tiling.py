@@ -11,7 +11,7 @@ from einjit.plan.indices import LINE, PAGE, Loops, bytes_moved, simplify
 from einjit.plan.nest import BLOCK, SHORT_ROW
 from einjit.plan.task import LINE_TIME, Lowered, Task, move_time
 from einjit.plan.tiled import LANES, Tiled
-from einjit.target import cores, last_cache, vector_bytes
+from einjit.target import cores, is_far, last_cache, masks, vector_bytes
 
 RUN = 256
 """Bytes of an operand that is turned that are read in one go, and of the result that are written: a
@@ -212,6 +212,14 @@ def lower_tiled(name: str, reason: str, task: Task) -> Lowered:
         box = tile_of_sums(loops.extents, largest, nest.room)
     else:
         box = tile(loops.extents, largest, bool(tiling.turned), nest.room)
+    if nest.turned:
+        asks = streams or is_far(sum(bytes_moved(loops, task.itemsizes)))
+        pages = any(loops.strides[k][-1] * task.itemsizes[k] % PAGE == 0 for k in nest.turned)
+        nest = replace(nest, asks=asks or pages)
+    if nest.turned and not (nest.moves and streams):
+        most = max(map(nest.lanes_of, nest.turned))
+        side, whole = side_of_blocks(most, loops.extents[-2:], () if nest.moves else box)
+        nest = replace(nest, side=side, overlaps=whole)
     if box[1] == loops.extents[-1] <= SHORT_ROW:
         nest = replace(nest, constants=((f"n_{index_name(n - 1)}", box[1]),))
     extents = (*loops.extents, *box, ahead)
@@ -226,6 +234,15 @@ def lower_tiled(name: str, reason: str, task: Task) -> Lowered:
     time = max(move_time(moved), LINE_TIME * loops.iterations * largest / LINE)
     order = tuple(range(len(task.dtypes) - 1))
     return Lowered(name, reason, loops, nest, sizes, tiles, time, order)
+
+
+def side_of_blocks(most: int, extents: Sequence[int], box: Sequence[int] = ()) -> tuple[int, bool]:
+    """The side of the blocks that tiles are transposed in, and whether all blocks are whole: those
+    at an end overlap the ones before, within the tile if there are its extents. Blocks are smaller
+    than they could be where no parts of vectors can be read and written."""
+    side = most if masks() else min(most, 1 << min(extents).bit_length() - 1)
+    ends = [n % b or b for n, b in zip(extents, box, strict=True)] if box else extents
+    return side, side <= min(ends)
 
 
 def passes_caches(loops: Loops, task: Task) -> bool:

@@ -5,7 +5,7 @@ from contextlib import ExitStack
 from einjit.names import index_name
 from einjit.plan.collected import Collected
 from einjit.source.elements import ELEMENTS
-from einjit.source.tiles import decode
+from einjit.source.tiles import decode, overlap
 from einjit.source.writer import Writer
 
 
@@ -64,7 +64,7 @@ class _CollectedWriter:
     def _collect(self) -> None:
         """Transpose the blocks of a tile into the cache, in the order the result has them in."""
         nest, w, x, y, z = self.nest, self.w, self.x, self.y, self.z
-        (a, _), lanes = nest.operands, nest.lanes
+        (a, _), lanes = nest.operands, nest.side
         together = z and not nest.whole
         w.line(f"row = e_{z} * e_{x}" if together else f"row = e_{x}", f"from one {y} to the next")
         with ExitStack() as stack:
@@ -75,11 +75,15 @@ class _CollectedWriter:
                 to += f" + {z} * e_{x}" if together else f" + {z} * e_{y} * row"
             columns = w.block(f"for {x} in range(0, e_{x}, {lanes}):", "blocks that are transposed")
             stack.enter_context(columns)
+            if nest.overlaps:
+                overlap(w, x, f"e_{x}", lanes)
             stack.enter_context(w.block(f"for {y} in range(0, e_{y}, {lanes}):"))
+            if nest.overlaps:
+                overlap(w, y, f"e_{y}", lanes)
             w.line(f"source, to = {source}, {to}")
             with w.block(f"for step in range({lanes}):"):
                 w.line(f"prefetch({a}, source + step * {a}_{x} + ahead)")
-            rest = f"e_{x} - {x}, e_{y} - {y}"
+            rest = f"{lanes}, {lanes}" if nest.overlaps else f"e_{x} - {x}, e_{y} - {y}"
             w.line(f"turn(made, to, row, {a}, source, {a}_{x}, {rest}, 0, {lanes})")
 
     def _collect_rows(self) -> None:

@@ -18,6 +18,7 @@ from einjit.plan.indices import LINE
 from einjit.plan.nest import BLOCK, STRIPS, TOGETHER, Nest
 from einjit.source.elements import ELEMENTS, added
 from einjit.source.terms import Row, Terms
+from einjit.source.tiles import decode, step
 from einjit.source.writer import Writer
 
 AHEAD = 4096
@@ -130,6 +131,8 @@ class NestWriter(Terms):
                 w.block(f"for {name} in range(first, last):", "free, parallel: a tile each")
             )
             self._enter(tile)
+        elif len(tile) > 1 and not nest.strip and nest.known_inside:
+            self._open_runs(stack, tile)
         elif tile or nest.strip:
             inner = self._strip_name
             letters = ", ".join([*map(index_name, tile), *([f"strips of {inner}"] * nest.strip)])
@@ -146,6 +149,20 @@ class NestWriter(Terms):
             self._enter(tile)
         else:
             stack.enter_context(w.block("for _ in range(first, last):", "one tile"))
+
+    def _open_runs(self, stack: ExitStack, tile: list[int]) -> None:
+        """Tiles whose last loop is one of its own, so that vectors can run along it."""
+        w, name = self.w, index_name(tile[-1])
+        self._decode_first(tile)
+        letters = ", ".join(map(index_name, tile))
+        stack.enter_context(w.block("while first < last:", f"free, parallel: runs of {letters}"))
+        w.line(f"low = {name}")
+        w.line(f"high = minimum(n_{name}, low + last - first)")
+        w.line("first += high - low")
+        self._enter(tile[:-1])
+        stack.callback(self._step, tile)
+        stack.enter_context(w.block(f"for {name} in range(low, high):", "free"))
+        self._enter(tile[-1:])
 
     def _open_loops(self, stack: ExitStack, loops: list[int], role: str) -> None:
         """Nested loops; the outer ones of many are run as one loop over their joint extent."""
@@ -164,43 +181,24 @@ class NestWriter(Terms):
             self._enter([i])
 
     def _decode_first(self, tile: list[int]) -> None:
-        """The loop variables of the first tile; from one tile to the next they are stepped, since
-        a division takes as long as a short row."""
+        """The loop variables of the first tile; from one tile to the next they are stepped."""
         w, rest = self.w, "first"
         if self.nest.strip:
             w.line(f"strips = parts(n_{self._strip_name}, {self.strip})")
             w.line(f"low = first % strips * {self.strip}")
-            rest = "first // strips"
-            if len(tile) > 1:
-                w.line("rest = first // strips")
-                rest = "rest"
+            w.line("rest = first // strips")
+            rest = "rest"
         self._decode(tile, rest)
 
     def _step(self, tile: list[int]) -> None:
-        """The loop variables of the next tile: like the digits of a number that counts up."""
-        w = self.w
-        digits = [(index_name(i), "1", f"n_{index_name(i)}") for i in tile]
-        if self.nest.strip:
-            digits.append(("low", self.strip, f"n_{self._strip_name}"))
-        with ExitStack() as carries:
-            for name, step, end in digits[:0:-1]:
-                w.line(f"{name} += {step}")
-                carries.enter_context(w.block(f"if {name} >= {end}:"))
-                w.line(f"{name} = 0")
-            w.line(f"{digits[0][0]} += 1")
+        """The loop variables of the next tile."""
+        digits = [("low", self.strip, f"n_{self._strip_name}")] if self.nest.strip else []
+        names = [index_name(i) for i in reversed(tile)]
+        step(self.w, [*digits, *((name, "1", f"n_{name}") for name in names)])
 
     def _decode(self, loops: list[int], joint: str) -> None:
         """The loop variables out of their joint number, the last running fastest."""
-        for i in reversed(loops[1:]):
-            name = index_name(i)
-            self.w.line(f"{name} = {joint} % n_{name}")
-            if i == loops[1]:
-                joint = f"{joint} // n_{name}"
-            else:
-                self.w.line(f"rest = {joint} // n_{name}")
-                joint = "rest"
-        if loops:
-            self.w.line(f"{index_name(loops[0])} = {joint}")
+        decode(self.w, joint, [index_name(i) for i in reversed(loops)], ())
 
     # ------------------------------------------------------------ the shapes
 

@@ -10,7 +10,7 @@ from einjit.plan.nest import BLOCK
 from einjit.plan.tiled import Tiled
 from einjit.source.elements import ELEMENTS
 from einjit.source.terms import Terms
-from einjit.source.tiles import decode
+from einjit.source.tiles import decode, overlap, step
 from einjit.source.writer import Writer
 
 AHEAD = 2
@@ -32,6 +32,8 @@ class _TiledWriter(Terms):
         self.blocked = bool(nest.contracted) and not (exact or nest.short)
         self.rounds = not (exact or nest.copies)
         self.sums_across = nest.across in nest.contracted
+        self.cut = [self.x] if self.sums_across else [self.y, self.x]
+        self.tiles = [*self.cut, *map(index_name, reversed(nest.outer))]  # the first runs fastest
         self.beside = [  # what is read in pieces because others are turned
             number
             for number, loops in enumerate(nest.terms[:-1])
@@ -44,8 +46,11 @@ class _TiledWriter(Terms):
         nest, w = self.nest, self.w
         with w.block("def contract(first, last, operands, sizes):"):
             self._unpack()
-            with w.block("for tile in range(first, last):", "free, parallel"):
-                self._decode()
+            decode(w, "first", self.tiles, self.cut)
+            with w.block("for _ in range(first, last):", "free, parallel"):
+                for name in self.cut:
+                    self._measure(name)
+                self._enter(list(nest.outer))
                 if nest.contracted:
                     self._sum()
                     self._store_sums()
@@ -56,6 +61,7 @@ class _TiledWriter(Terms):
                     self._over_tile()
                     if nest.streams:
                         self._stream()
+                step(w, [self._place(name) for name in self.tiles])
             if nest.streams:
                 w.line("settle()")
         w.drop_unused()
@@ -89,14 +95,10 @@ class _TiledWriter(Terms):
         w.line(f"boxes_{self.y} = parts(n_{self.y}, box_{self.y})")
         self._hoist()
 
-    def _decode(self) -> None:
-        """Where a tile lies: the values of the outer loops, and where its own two begin."""
-        nest = self.nest
-        cut = [self.x] if self.sums_across else [self.y, self.x]
-        decode(self.w, "tile", [*cut, *map(index_name, reversed(nest.outer))], cut)
-        for name in cut:
-            self._measure(name)
-        self._enter(list(nest.outer))
+    def _place(self, name: str) -> tuple[str, str, str]:
+        """Of a loop of the tiles what changes from one to the next (`step`)."""
+        cut = name in self.cut
+        return (f"{name}0", f"box_{name}", f"n_{name}") if cut else (name, "1", f"n_{name}")
 
     def _measure(self, name: str) -> None:
         self.w.line(f"e_{name} = minimum(box_{name}, n_{name} - {name}0)")
@@ -141,16 +143,23 @@ class _TiledWriter(Terms):
         for number in nest.turned:
             name, lanes = nest.operands[number], nest.lanes_of(number)
             self.w.total(f"at_{name}", [*self._outer(number), f"{y}0", f"{x}0 * {name}_{x}"])
-            w.line(f"ahead = at_{name} + {AHEAD} * {self._next(number)}")
+            if nest.asks:
+                w.line(f"ahead = at_{name} + {AHEAD} * {self._next(number)}")
             rows = w.block(f"for {x} in range(0, e_{x}, {lanes}):", "blocks that are transposed")
-            with rows, w.block(f"for {y} in range(0, e_{y}, {lanes}):"):
+            with rows, ExitStack() as stack:
+                if nest.overlaps:
+                    overlap(w, x, f"e_{x}", lanes)
+                stack.enter_context(w.block(f"for {y} in range(0, e_{y}, {lanes}):"))
+                if nest.overlaps:
+                    overlap(w, y, f"e_{y}", lanes)
                 to = f"{name}_turned, {y} * row + {x}, row"
                 source = f"{name}, at_{name} + {x} * {name}_{x} + {y}, {name}_{x}"
-                rest = f"e_{x} - {x}, e_{y} - {y}"
+                rest = f"{lanes}, {lanes}" if nest.overlaps else f"e_{x} - {x}, e_{y} - {y}"
                 w.line(f"turn({to}, {source}, {rest}, 0, {lanes})")
-                with w.block(f"for step in range({lanes}):"):
-                    w.line(f"prefetch({name}, ahead + ({x} + step) * {name}_{x} + {y})")
-        for number in self.beside:
+                if nest.asks:
+                    with w.block(f"for step in range({lanes}):"):
+                        w.line(f"prefetch({name}, ahead + ({x} + step) * {name}_{x} + {y})")
+        for number in self.beside if nest.asks else ():
             name = nest.operands[number]
             line = LINE // np.dtype(nest.dtypes[number]).itemsize
             self.w.total(f"at_{name}", [*self._outer(number), f"{y}0 * {name}_{y}", f"{x}0"])
@@ -177,13 +186,22 @@ class _TiledWriter(Terms):
         nest, w, x, y = self.nest, self.w, self.x, self.y
         (a, c), lanes = nest.operands, nest.lanes_of(0)
         columns = w.block(f"for {y} in range(0, e_{y}, {lanes}):", "blocks that are transposed")
-        with columns, w.block(f"for {x} in range(0, {rows}, {lanes}):"):
+        with columns, ExitStack() as stack:
+            if nest.overlaps:
+                overlap(w, y, f"n_{y} - {y}0", lanes)
+            stack.enter_context(w.block(f"for {x} in range(0, {rows}, {lanes}):"))
+            if nest.overlaps:
+                overlap(w, x, f"n_{x} - {x}0", lanes)
             w.line(f"source = at_{a} + {x} * {a}_{x} + {y}")
-            with w.block(f"for step in range({lanes}):"):
-                w.line(f"prefetch({a}, source + step * {a}_{x} + ahead)")
+            if nest.asks:
+                with w.block(f"for step in range({lanes}):"):
+                    w.line(f"prefetch({a}, source + step * {a}_{x} + ahead)")
             w.line(f"to = at_{c} + {y} * {c}_{y} + {x}")
-            w.line(f"rows, columns = {rows} - {x}, e_{y} - {y}")
-            turned = f"{c}, to, {c}_{y}, {a}, source, {a}_{x}, rows, columns"
+            rest = f"{lanes}, {lanes}"
+            if not nest.overlaps:
+                w.line(f"rows, columns = {rows} - {x}, e_{y} - {y}")
+                rest = "rows, columns"
+            turned = f"{c}, to, {c}_{y}, {a}, source, {a}_{x}, {rest}"
             w.line(f"turn({turned}, {past:d}, {lanes})")
 
     def _outer(self, operand: int) -> list[str]:

@@ -1,6 +1,7 @@
-"""Write where a tile lies, out of its number."""
+"""Write where a tile lies, out of its number, and where the next one does."""
 
 from collections.abc import Collection, Sequence
+from contextlib import ExitStack
 
 from einjit.source.writer import Writer
 
@@ -18,3 +19,20 @@ def decode(
         if not last:
             w.line(f"rest = {joint} // {extent}")
             joint = "rest"
+
+
+def step(w: Writer, places: Sequence[tuple[str, str, str]]) -> None:
+    """The same of the next tile, like the digits of a number that counts up, since a division takes
+    as long as a small tile: names, how far on the next value is, and the end, the first of which
+    varies fastest."""
+    with ExitStack() as carries:
+        for place, more, end in places:
+            w.line(f"{place} += {more}")
+            if place != places[-1][0]:
+                carries.enter_context(w.block(f"if {place} >= {end}:"))
+                w.line(f"{place} = 0")
+
+
+def overlap(w: Writer, name: str, end: str, lanes: int) -> None:
+    """Where a block begins that is whole, however near the end."""
+    w.line(f"{name} = minimum({name}, {end} - {lanes})", "overlaps the one before at the end")

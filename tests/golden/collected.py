@@ -50,10 +50,12 @@ def contract(first, last, operands, sizes):
         row = e_c  # from one b to the next
         for a in range(e_a):
             for c in range(0, e_c, 8):  # blocks that are transposed
+                c = minimum(c, e_c - 8)  # overlaps the one before at the end
                 for b in range(0, e_b, 8):
+                    b = minimum(b, e_b - 8)  # overlaps the one before at the end
                     source, to = at_A + c * A_c + b + a * A_a, b * row + c + a * e_b * row
                     for step in range(8):
                         prefetch(A, source + step * A_c + ahead)
-                    turn(made, to, row, A, source, A_c, e_c - c, e_b - b, 0, 8)
+                    turn(made, to, row, A, source, A_c, 8, 8, 0, 8)
         stream(made, 0, B, at_B, e_a * e_b * e_c, 8)
     settle()

@@ -40,11 +40,13 @@ def contract(first, last, operands, sizes):
         at_B = a0 * B_a + b0
         row = e_b  # from one a to the next
         for b in range(0, e_b, 16):  # blocks that are transposed
+            b = minimum(b, e_b - 16)  # overlaps the one before at the end
             for a in range(0, e_a, 16):
+                a = minimum(a, e_a - 16)  # overlaps the one before at the end
                 source, to = at_A + b * A_b + a, a * row + b
                 for step in range(16):
                     prefetch(A, source + step * A_b + ahead)
-                turn(made, to, row, A, source, A_b, e_b - b, e_a - a, 0, 16)
+                turn(made, to, row, A, source, A_b, 16, 16, 0, 16)
         rows, length = e_a, row
         if B_a == row:
             rows, length = 1, e_a * row

@@ -56,11 +56,13 @@ def contract(first, last, operands, sizes):
         row = e_b * e_d  # from one c to the next
         for b in range(e_b):
             for d in range(0, e_d, 4):  # blocks that are transposed
+                d = minimum(d, e_d - 4)  # overlaps the one before at the end
                 for c in range(0, e_c, 4):
+                    c = minimum(c, e_c - 4)  # overlaps the one before at the end
                     source, to = at_A + d * A_d + c + b * A_b, c * row + d + b * e_d
                     for step in range(4):
                         prefetch(A, source + step * A_d + ahead)
-                    turn(made, to, row, A, source, A_d, e_d - d, e_c - c, 0, 4)
+                    turn(made, to, row, A, source, A_d, 4, 4, 0, 4)
         rows, length = e_c, row
         if B_c == row:
             rows, length = 1, e_c * row

@@ -11,7 +11,6 @@ from numba.types import uint32
 from einjit.kernel.intrinsics import minimum, restrict
 from einjit.kernel.memory import parts
 from einjit.kernel.turning import turn
-from einjit.kernel.vectors import prefetch
 
 CODEGEN = 1
 
@@ -26,21 +25,23 @@ def contract(first, last, operands, sizes):
     B_a = sizes[3]
     box_a = sizes[4]
     box_b = sizes[5]
-    ahead = sizes[6]
     boxes_a = parts(n_a, box_a)
-    for tile in range(first, last):  # free, parallel
-        a0 = tile % boxes_a * box_a
-        rest = tile // boxes_a
-        b0 = rest * box_b
+    a0 = first % boxes_a * box_a
+    rest = first // boxes_a
+    b0 = rest * box_b
+    for _ in range(first, last):  # free, parallel
         e_a = minimum(box_a, n_a - a0)
         e_b = minimum(box_b, n_b - b0)
         at_A = a0 + b0 * A_b
         at_B = a0 * B_a + b0
         for a in range(0, e_a, 8):  # blocks that are transposed
+            a = minimum(a, n_a - a0 - 8)  # overlaps the one before at the end
             for b in range(0, e_b, 8):
+                b = minimum(b, n_b - b0 - 8)  # overlaps the one before at the end
                 source = at_A + b * A_b + a
-                for step in range(8):
-                    prefetch(A, source + step * A_b + ahead)
                 to = at_B + a * B_a + b
-                rows, columns = e_b - b, e_a - a
-                turn(B, to, B_a, A, source, A_b, rows, columns, 0, 8)
+                turn(B, to, B_a, A, source, A_b, 8, 8, 0, 8)
+        a0 += box_a
+        if a0 >= n_a:
+            a0 = 0
+            b0 += box_b

@@ -29,14 +29,21 @@ def contract(first, last, operands, sizes):
     box_c = sizes[8]
     boxes_c = parts(n_c, box_c)
     boxes_b = parts(n_b, box_b)
-    for tile in range(first, last):  # free, parallel
-        b0 = tile % boxes_b * box_b
-        rest = tile // boxes_b
-        c0 = rest % boxes_c * box_c
-        rest = rest // boxes_c
-        a = rest
+    b0 = first % boxes_b * box_b
+    rest = first // boxes_b
+    c0 = rest % boxes_c * box_c
+    rest = rest // boxes_c
+    a = rest
+    for _ in range(first, last):  # free, parallel
         e_b = minimum(box_b, n_b - b0)
         e_c = minimum(box_c, n_c - c0)
         for b in range(e_b):
             for c in range(e_c):  # innermost
                 B[a * B_a + (b0 + b) * B_b + (c0 + c)] = A[a * A_a + (b0 + b) * A_b + (c0 + c)]
+        b0 += box_b
+        if b0 >= n_b:
+            b0 = 0
+            c0 += box_c
+            if c0 >= n_c:
+                c0 = 0
+                a += 1

@@ -30,10 +30,10 @@ def contract(first, last, operands, sizes):
     ahead = sizes[6]
     begin = to_line(B, 0)  # as far on begin lines in each row
     boxes_a = parts(n_a, box_a)
-    for tile in range(first, last):  # free, parallel
-        a0 = tile % boxes_a * box_a
-        rest = tile // boxes_a
-        b0 = rest * box_b
+    a0 = first % boxes_a * box_a
+    rest = first // boxes_a
+    b0 = rest * box_b
+    for _ in range(first, last):  # free, parallel
         e_a = minimum(box_a, n_a - a0)
         e_b = minimum(box_b, n_b - b0)
         at_A = a0 + b0 * A_b
@@ -58,4 +58,8 @@ def contract(first, last, operands, sizes):
                 to = at_B + a * B_a + b
                 rows, columns = e_b - b, e_a - a
                 turn(B, to, B_a, A, source, A_b, rows, columns, 1, 8)
+        a0 += box_a
+        if a0 >= n_a:
+            a0 = 0
+            b0 += box_b
     settle()

@@ -28,7 +28,8 @@ def contract(first, last, operands, sizes):
     B_a = sizes[4]
     B_b = sizes[5]
     b = first % n_b
-    a = first // n_b
+    rest = first // n_b
+    a = rest
     for _ in range(first, last):  # free, parallel: a, b
         c = 0
         begin = minimum(c + to_line(B, a * B_a + b * B_b + c), n_c)

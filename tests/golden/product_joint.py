@@ -59,11 +59,13 @@ def contract(first, last, operands, sizes):
     C_h = sizes[30]
     n_i = 2
     b = first % n_b
-    a = first // n_b
+    rest = first // n_b
+    a = rest
     for _ in range(first, last):  # free, parallel: a, b
         for joint in range(n_c * n_d):  # free, jointly
             d = joint % n_d
-            c = joint // n_d
+            rest = joint // n_d
+            c = rest
             for e in range(n_e):  # free
                 for f in range(n_f):  # free
                     for g in range(n_g):  # free

@@ -25,7 +25,8 @@ def contract(first, last, operands, sizes):
     C_a = sizes[2]
     strips = parts(n_b, 8192)
     low = first % strips * 8192
-    a = first // strips
+    rest = first // strips
+    a = rest
     for _ in range(first, last):  # free, parallel: a, strips of b
         high = minimum(n_b, low + 8192)
         hoisted_1 = widen(A[a * A_a])

@@ -29,7 +29,8 @@ def contract(first, last, operands, sizes):
     D_a = sizes[4]
     D_b = sizes[5]
     b = first % n_b
-    a = first // n_b
+    rest = first // n_b
+    a = rest
     for _ in range(first, last):  # free, parallel: a, b
         hoisted_1 = A[a * A_a] * B[b * B_b]
         for c in range(n_c):  # free, innermost

@@ -33,7 +33,8 @@ def contract(first, last, operands, sizes):
     low = first % strips * 32768
     rest = first // strips
     b = rest % n_b
-    a = rest // n_b
+    rest = rest // n_b
+    a = rest
     for _ in range(first, last):  # free, parallel: a, b, strips of c
         high = minimum(n_c, low + 32768)
         product = uint8(A[a * A_a] != 0)

@@ -27,7 +27,8 @@ def contract(first, last, operands, sizes):
     C_a = sizes[4]
     C_b = sizes[5]
     b = first % n_b
-    a = first // n_b
+    rest = first // n_b
+    a = rest
     for _ in range(first, last):  # free, parallel: a, b
         total = int16(0)
         for c in range(n_c):  # contracted, innermost

@@ -56,7 +56,8 @@ def contract(first, last, operands, sizes):
             c = joint % n_c
             rest = joint // n_c
             b = rest % n_b
-            a = rest // n_b
+            rest = rest // n_b
+            a = rest
             for d in range(n_d):  # contracted
                 for e in range(n_e):  # contracted
                     for f in range(n_f):  # contracted

@@ -32,7 +32,8 @@ def contract(first, last, operands, sizes):
     D_a = sizes[4]
     D_b = sizes[5]
     b = first % n_b
-    a = first // n_b
+    rest = first // n_b
+    a = rest
     for _ in range(first, last):  # free, parallel: a, b
         hoisted_1 = int32(A[a * A_a] * B[b * B_b])
         c = 0

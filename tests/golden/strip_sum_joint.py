@@ -58,7 +58,8 @@ def contract(first, last, operands, sizes):
                 total[i] = float32(0)
             for joint in range(n_b * n_c):  # contracted, jointly
                 c = joint % n_c
-                b = joint // n_c
+                rest = joint // n_c
+                b = rest
                 for d in range(n_d):  # contracted
                     for e in range(n_e):  # contracted
                         for f in range(n_f):  # contracted

@@ -31,7 +31,8 @@ def contract(first, last, operands, sizes):
     total = scratch(4096, float64)  # sums of a strip, in the cache
     strips = parts(n_c, strip)
     low = first % strips * strip
-    a = first // strips
+    rest = first // strips
+    a = rest
     for _ in range(first, last):  # free, parallel: a, strips of c
         high = minimum(n_c, low + strip)
         for c in range(high - low):

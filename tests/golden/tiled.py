@@ -32,17 +32,19 @@ def contract(first, last, operands, sizes):
     B_turned = scratch(4096, float32)  # a tile, in the cache
     row = parts(box_b, 8) * 8  # of a tile that is turned
     boxes_a = parts(n_a, box_a)
-    for tile in range(first, last):  # free, parallel
-        a0 = tile % boxes_a * box_a
-        rest = tile // boxes_a
-        b0 = rest * box_b
+    a0 = first % boxes_a * box_a
+    rest = first // boxes_a
+    b0 = rest * box_b
+    for _ in range(first, last):  # free, parallel
         e_a = minimum(box_a, n_a - a0)
         e_b = minimum(box_b, n_b - b0)
         at_B = a0 + b0 * B_b
         ahead = at_B + 2 * box_a
         for b in range(0, e_b, 8):  # blocks that are transposed
+            b = minimum(b, e_b - 8)  # overlaps the one before at the end
             for a in range(0, e_a, 8):
-                turn(B_turned, a * row + b, row, B, at_B + b * B_b + a, B_b, e_b - b, e_a - a, 0, 8)
+                a = minimum(a, e_a - 8)  # overlaps the one before at the end
+                turn(B_turned, a * row + b, row, B, at_B + b * B_b + a, B_b, 8, 8, 0, 8)
                 for step in range(8):
                     prefetch(B, ahead + (b + step) * B_b + a)
         at_A = a0 * A_a + b0
@@ -54,3 +56,7 @@ def contract(first, last, operands, sizes):
             for b in range(e_b):  # innermost
                 product = A[(a0 + a) * A_a + (b0 + b)]
                 C[(a0 + a) * C_a + (b0 + b)] = product * B_turned[a * row + b] + float32(0)
+        a0 += box_a
+        if a0 >= n_a:
+            a0 = 0
+            b0 += box_b

@@ -34,17 +34,19 @@ def contract(first, last, operands, sizes):
     row = parts(box_b, 4) * 4  # of a tile that is turned
     made = scratch(2048, float64)  # a tile of the result
     boxes_a = parts(n_a, box_a)
-    for tile in range(first, last):  # free, parallel
-        a0 = tile % boxes_a * box_a
-        rest = tile // boxes_a
-        b0 = rest * box_b
+    a0 = first % boxes_a * box_a
+    rest = first // boxes_a
+    b0 = rest * box_b
+    for _ in range(first, last):  # free, parallel
         e_a = minimum(box_a, n_a - a0)
         e_b = minimum(box_b, n_b - b0)
         at_B = a0 + b0 * B_b
         ahead = at_B + 2 * box_a
         for b in range(0, e_b, 4):  # blocks that are transposed
+            b = minimum(b, e_b - 4)  # overlaps the one before at the end
             for a in range(0, e_a, 4):
-                turn(B_turned, a * row + b, row, B, at_B + b * B_b + a, B_b, e_b - b, e_a - a, 0, 4)
+                a = minimum(a, e_a - 4)  # overlaps the one before at the end
+                turn(B_turned, a * row + b, row, B, at_B + b * B_b + a, B_b, 4, 4, 0, 4)
                 for step in range(4):
                     prefetch(B, ahead + (b + step) * B_b + a)
         at_A = a0 * A_a + b0
@@ -63,4 +65,8 @@ def contract(first, last, operands, sizes):
         for step in range(rows):
             at = at_C + step * C_a
             stream(made, step * length, C, at, length, 4)
+        a0 += box_a
+        if a0 >= n_a:
+            a0 = 0
+            b0 += box_b
     settle()

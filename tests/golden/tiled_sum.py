@@ -38,10 +38,10 @@ def contract(first, last, operands, sizes):
     total = scratch(14336, float64)  # sums of a tile
     part = scratch(14336, float64)  # and of a block of terms
     boxes_b = parts(n_b, box_b)
-    for tile in range(first, last):  # free, parallel
-        b0 = tile % boxes_b * box_b
-        rest = tile // boxes_b
-        c0 = rest * box_c
+    b0 = first % boxes_b * box_b
+    rest = first // boxes_b
+    c0 = rest * box_c
+    for _ in range(first, last):  # free, parallel
         e_b = minimum(box_b, n_b - b0)
         e_c = minimum(box_c, n_c - c0)
         for step in range(e_b * e_c):
@@ -52,19 +52,10 @@ def contract(first, last, operands, sizes):
             at_B = a * B_a + b0 + c0 * B_c
             ahead = at_B + 2 * B_a
             for c in range(0, e_c, 4):  # blocks that are transposed
+                c = minimum(c, e_c - 4)  # overlaps the one before at the end
                 for b in range(0, e_b, 4):
-                    turn(
-                        B_turned,
-                        b * row + c,
-                        row,
-                        B,
-                        at_B + c * B_c + b,
-                        B_c,
-                        e_c - c,
-                        e_b - b,
-                        0,
-                        4,
-                    )
+                    b = minimum(b, e_b - 4)  # overlaps the one before at the end
+                    turn(B_turned, b * row + c, row, B, at_B + c * B_c + b, B_c, 4, 4, 0, 4)
                     for step in range(4):
                         prefetch(B, ahead + (c + step) * B_c + b)
             at_A = a * A_a + b0 * A_b + c0
@@ -87,3 +78,7 @@ def contract(first, last, operands, sizes):
         for b in range(e_b):
             for c in range(e_c):
                 C[(b0 + b) * C_b + (c0 + c)] = total[b * e_c + c] + part[b * e_c + c]
+        b0 += box_b
+        if b0 >= n_b:
+            b0 = 0
+            c0 += box_c

@@ -33,8 +33,8 @@ def contract(first, last, operands, sizes):
     total = scratch(2048, complex64)  # sums of a tile
     part = scratch(2048, complex64)  # and of a block of terms
     boxes_a = parts(n_a, box_a)
-    for tile in range(first, last):  # free, parallel
-        b0 = tile * box_b
+    b0 = first * box_b
+    for _ in range(first, last):  # free, parallel
         e_b = minimum(box_b, n_b - b0)
         for step in range(e_b):
             total[step] = complex64(0)
@@ -46,19 +46,10 @@ def contract(first, last, operands, sizes):
             at_A = a0 + b0 * A_b
             ahead = at_A + 2 * box_a
             for b in range(0, e_b, 4):  # blocks that are transposed
+                b = minimum(b, e_b - 4)  # overlaps the one before at the end
                 for a in range(0, e_a, 4):
-                    turn(
-                        A_turned,
-                        a * row + b,
-                        row,
-                        A,
-                        at_A + b * A_b + a,
-                        A_b,
-                        e_b - b,
-                        e_a - a,
-                        0,
-                        4,
-                    )
+                    a = minimum(a, e_a - 4)  # overlaps the one before at the end
+                    turn(A_turned, a * row + b, row, A, at_A + b * A_b + a, A_b, 4, 4, 0, 4)
                     for step in range(4):
                         prefetch(A, ahead + (b + step) * A_b + a)
             at_B = a0 * B_a + b0
@@ -81,3 +72,4 @@ def contract(first, last, operands, sizes):
                 terms = 0
         for b in range(e_b):
             C[(b0 + b)] = total[b] + part[b]
+        b0 += box_b
