@@ -24,8 +24,8 @@ from einjit.source.writer import Writer
 AHEAD = 4096
 """Bytes ahead that short rows from memory are asked for. Measured."""
 
-UNSETTLED = 8192
-"""Terms of a sum of bools after which it is asked whether it is true."""
+UNSETTLED = 512
+"""Terms of a sum of bools after which it is first asked whether it is true: no more change that."""
 
 NESTED = 5
 """Loops of one kind that are nested; of more, the outer ones are run as one over their joint
@@ -259,12 +259,13 @@ class NestWriter(Terms):
             self._open_loops(stack, list(self.nest.contracted[:-1]), "contracted")
             self._ask()
             if self._settles:
-                with w.block(f"for block in range({start}, {stop}, {UNSETTLED}):", "of terms"):
-                    w.line(f"end = minimum({stop}, block + {UNSETTLED})")
+                w.line(f"block, length = {start}, {UNSETTLED}")
+                unsettled = f"while block < {stop} and total == 0:"
+                with w.block(unsettled, "of terms, twice as many each"):
+                    w.line(f"end = minimum({stop}, block + length)")
                     with self._inner_loop("block, end", "contracted"):
                         self._add_terms(rows, totals)
-                    with w.block("if total != 0:", "no term changes that"):
-                        w.line("break")
+                    w.line("block, length = end, 2 * length")
             elif not self.blocked:
                 with self._inner_loop(f"{start}, {stop}", "contracted"):
                     self._add_terms(rows, totals)

@@ -21,11 +21,11 @@ def contract(first, last, operands, sizes):
     n_a = sizes[0]
     for _ in range(first, last):  # one tile
         total = uint8(0)
-        for block in range(0, n_a, 8192):  # of terms
-            end = minimum(n_a, block + 8192)
+        block, length = 0, 512
+        while block < n_a and total == 0:  # of terms, twice as many each
+            end = minimum(n_a, block + length)
             for a in range(block, end):  # contracted, innermost
                 product = uint8(uint8(A[a] != 0) & uint8(B[a] != 0))
                 total = uint8(total | product)
-            if total != 0:  # no term changes that
-                break
+            block, length = end, 2 * length
         C[0] = total

@@ -19,10 +19,10 @@ def contract(first, last, operands, sizes):
     B = restrict(operands[1], float64)
     C = restrict(operands[2], float64)
     # extents n_a; strides A_a in elements, where they are not 1
-    A_a = sizes[0]
-    A_b = sizes[1]
-    C_a = sizes[2]
+    A_b = sizes[0]
     n_b = 9
+    A_a = 1
+    C_a = 1
     B_held = scratch(9, float64)
     for b in range(n_b):
         B_held[b] = B[b]

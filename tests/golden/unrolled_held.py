@@ -20,11 +20,11 @@ def contract(first, last, operands, sizes):
     B = restrict(operands[1], float64)
     C = restrict(operands[2], float64)
     # extents n_a; strides A_a in elements, where they are not 1
-    A_a = sizes[0]
-    C_a = sizes[1]
     n_b = 3
     n_c = 3
+    A_a = 3
     B_b = 3
+    C_a = 3
     C_b = 1
     totals = scratch(3, float64)  # in registers
     B_held = scratch(9, float64)
