@@ -123,7 +123,7 @@ def test_many_rows_times_a_small_matrix(dtype):
 
 @pytest.mark.parametrize("dtype", ["int8", "float16", "float64", "complex64"])
 def test_rows_are_added_to_long_strips(dtype):
-    """Twelve rows at a time and others, one strip and several, strips that are tiles, and spans."""
+    """Eight or twelve rows at a time and others, one strip and several, strips that are tiles, and spans."""
     compute = "float32" if dtype == "float16" else dtype
     most = strip_length(compute, far=True)
     seen = set()
@@ -147,7 +147,7 @@ def test_rows_are_added_to_short_strips_where_long_ones_are_few():
         with blocked_for(**FAR):
             nest = plan_of("ij->j", a).steps[0].lowered.nest
             assert nest.strip, width
-            assert nest.far == far
+            assert (nest.far > 0) == far
             assert (einjit.einsum("ij->j", a) == 20).all()
 
 

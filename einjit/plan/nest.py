@@ -30,9 +30,6 @@ TOGETHER = 4
 """Sums, or rows that are added to the sums of a strip, that are taken in one go: they share loads
 and stores, and memory is read from as many places at once."""
 
-FAR_TOGETHER = 12
-"""Rows from memory that are added to the sums of a strip in one go."""
-
 SHORT_ROW = 32
 """Extent of an innermost loop up to which it is a number in the source: a loop of unknown length is
 unrolled for long ones."""
@@ -64,8 +61,8 @@ class Nest:
     from `unrolled` on have a known few iterations: `constants` are those of `sizes()` that the
     source holds as numbers. With `together`, rows are taken TOGETHER at a time: the rows of terms
     that are added to a strip, or the sums of as many iterations of loop 0, which are a tile then.
-    With `far`, rows that come from memory are added to long strips, all as long, FAR_TOGETHER at a
-    time. With `lanes`, such rows are added as vectors of so many elements: complex ones, whose
+    With `far`, rows that come from memory are added to long strips, all as long, so many at a time.
+    With `lanes`, such rows are added as vectors of so many elements: complex ones, whose
     parts LLVM takes apart for each, or short ones to their end.
     What follows the short rows of the operands `asked` is asked for, since they come from memory.
     """
@@ -81,7 +78,7 @@ class Nest:
     short: bool = False
     unrolled: int | None = None
     together: bool = False
-    far: bool = False
+    far: int = 0
     asked: tuple[int, ...] = ()
     constants: tuple[tuple[str, int], ...] = ()
     lanes: int = 0
@@ -129,17 +126,17 @@ class Nest:
     @property
     def even(self) -> bool:
         """Whether strips are as long as each other: those of rows that are added are, as tiles."""
-        return self.far or (self.strip and bool(self.contracted) and not self.sums_innermost)
+        return self.far > 0 or (self.strip and bool(self.contracted) and not self.sums_innermost)
 
     @property
     def strip_length(self) -> int:
         """Elements that a strip has at most."""
-        return strip_length(self.compute, self.far)
+        return strip_length(self.compute, self.far > 0)
 
     @property
     def rows_together(self) -> int:
         """How many rows are taken at a time where they are taken `together`."""
-        return FAR_TOGETHER if self.far else TOGETHER
+        return self.far or TOGETHER
 
     @property
     def takes_together(self) -> bool:

@@ -33,8 +33,8 @@ def contract(first, last, operands, sizes):
             high = minimum(n_b, low + strip)
             for b in range(high - low):
                 total[b] = complex128(0)
-            for group in range(n_a // 12):  # 12 at a time
-                a = group * 12
+            for group in range(n_a // 8):  # 8 at a time
+                a = group * 8
                 hoisted_1 = A[a * A_a]
                 hoisted_1_1 = A[(a + 1) * A_a]
                 hoisted_1_2 = A[(a + 2) * A_a]
@@ -43,10 +43,6 @@ def contract(first, last, operands, sizes):
                 hoisted_1_5 = A[(a + 5) * A_a]
                 hoisted_1_6 = A[(a + 6) * A_a]
                 hoisted_1_7 = A[(a + 7) * A_a]
-                hoisted_1_8 = A[(a + 8) * A_a]
-                hoisted_1_9 = A[(a + 9) * A_a]
-                hoisted_1_10 = A[(a + 10) * A_a]
-                hoisted_1_11 = A[(a + 11) * A_a]
                 b = low
                 at_B_0 = a * B_a + b
                 at_B_1 = (a + 1) * B_a + b
@@ -56,27 +52,10 @@ def contract(first, last, operands, sizes):
                 at_B_5 = (a + 5) * B_a + b
                 at_B_6 = (a + 6) * B_a + b
                 at_B_7 = (a + 7) * B_a + b
-                at_B_8 = (a + 8) * B_a + b
-                at_B_9 = (a + 9) * B_a + b
-                at_B_10 = (a + 10) * B_a + b
-                at_B_11 = (a + 11) * B_a + b
                 add_rows(
                     total,
                     B,
-                    (
-                        at_B_0,
-                        at_B_1,
-                        at_B_2,
-                        at_B_3,
-                        at_B_4,
-                        at_B_5,
-                        at_B_6,
-                        at_B_7,
-                        at_B_8,
-                        at_B_9,
-                        at_B_10,
-                        at_B_11,
-                    ),
+                    (at_B_0, at_B_1, at_B_2, at_B_3, at_B_4, at_B_5, at_B_6, at_B_7),
                     (
                         hoisted_1,
                         hoisted_1_1,
@@ -86,16 +65,12 @@ def contract(first, last, operands, sizes):
                         hoisted_1_5,
                         hoisted_1_6,
                         hoisted_1_7,
-                        hoisted_1_8,
-                        hoisted_1_9,
-                        hoisted_1_10,
-                        hoisted_1_11,
                     ),
                     high - low,
                     2,
                 )
-            for group in range(n_a % 12 // 4):  # 4 at a time
-                a = n_a - n_a % 12 + group * 4
+            for group in range(n_a % 8 // 4):  # 4 at a time
+                a = n_a - n_a % 8 + group * 4
                 hoisted_1 = A[a * A_a]
                 hoisted_1_1 = A[(a + 1) * A_a]
                 hoisted_1_2 = A[(a + 2) * A_a]
@@ -113,7 +88,7 @@ def contract(first, last, operands, sizes):
                     high - low,
                     2,
                 )
-            for a in range(n_a - n_a % 12 % 4, n_a):  # the rest
+            for a in range(n_a - n_a % 8 % 4, n_a):  # the rest
                 hoisted_1 = A[a * A_a]
                 b = low
                 at_B_0 = a * B_a + b

@@ -39,8 +39,8 @@ def contract(first, last, operands, sizes):
                 total[b] = float64(0)
                 part[b] = float64(0)
             terms = 0
-            for group in range((stop - start) // 12):  # 12 at a time
-                a = start + group * 12
+            for group in range((stop - start) // 8):  # 8 at a time
+                a = start + group * 8
                 hoisted_1 = A[a * A_a]
                 hoisted_1_1 = A[(a + 1) * A_a]
                 hoisted_1_2 = A[(a + 2) * A_a]
@@ -49,10 +49,6 @@ def contract(first, last, operands, sizes):
                 hoisted_1_5 = A[(a + 5) * A_a]
                 hoisted_1_6 = A[(a + 6) * A_a]
                 hoisted_1_7 = A[(a + 7) * A_a]
-                hoisted_1_8 = A[(a + 8) * A_a]
-                hoisted_1_9 = A[(a + 9) * A_a]
-                hoisted_1_10 = A[(a + 10) * A_a]
-                hoisted_1_11 = A[(a + 11) * A_a]
                 for b in range(low, high):  # free, innermost
                     run = part[b - low]
                     run = run + hoisted_1 * B[a * B_a + b]
@@ -63,19 +59,15 @@ def contract(first, last, operands, sizes):
                     run = run + hoisted_1_5 * B[(a + 5) * B_a + b]
                     run = run + hoisted_1_6 * B[(a + 6) * B_a + b]
                     run = run + hoisted_1_7 * B[(a + 7) * B_a + b]
-                    run = run + hoisted_1_8 * B[(a + 8) * B_a + b]
-                    run = run + hoisted_1_9 * B[(a + 9) * B_a + b]
-                    run = run + hoisted_1_10 * B[(a + 10) * B_a + b]
-                    run = run + hoisted_1_11 * B[(a + 11) * B_a + b]
                     part[b - low] = run
-                terms += 12
-                if terms >= 245:
+                terms += 8
+                if terms >= 249:
                     for b in range(high - low):
                         total[b] = total[b] + part[b]
                         part[b] = float64(0)
                     terms = 0
-            for group in range((stop - start) % 12 // 4):  # 4 at a time
-                a = stop - (stop - start) % 12 + group * 4
+            for group in range((stop - start) % 8 // 4):  # 4 at a time
+                a = stop - (stop - start) % 8 + group * 4
                 hoisted_1 = A[a * A_a]
                 hoisted_1_1 = A[(a + 1) * A_a]
                 hoisted_1_2 = A[(a + 2) * A_a]
@@ -88,19 +80,19 @@ def contract(first, last, operands, sizes):
                     run = run + hoisted_1_3 * B[(a + 3) * B_a + b]
                     part[b - low] = run
                 terms += 4
-                if terms >= 245:
+                if terms >= 249:
                     for b in range(high - low):
                         total[b] = total[b] + part[b]
                         part[b] = float64(0)
                     terms = 0
-            for a in range(stop - (stop - start) % 12 % 4, stop):  # the rest
+            for a in range(stop - (stop - start) % 8 % 4, stop):  # the rest
                 hoisted_1 = A[a * A_a]
                 for b in range(low, high):  # free, innermost
                     run = part[b - low]
                     run = run + hoisted_1 * B[a * B_a + b]
                     part[b - low] = run
                 terms += 1
-                if terms >= 245:
+                if terms >= 249:
                     for b in range(high - low):
                         total[b] = total[b] + part[b]
                         part[b] = float64(0)

@@ -31,8 +31,8 @@ def contract(first, last, operands, sizes):
         high = minimum(n_b, low + strip)
         for b in range(high - low):
             total[b] = float64(0)
-        for group in range(n_a // 12):  # 12 at a time
-            a = group * 12
+        for group in range(n_a // 8):  # 8 at a time
+            a = group * 8
             hoisted_1 = A[a * A_a]
             hoisted_1_1 = A[(a + 1) * A_a]
             hoisted_1_2 = A[(a + 2) * A_a]
@@ -41,10 +41,6 @@ def contract(first, last, operands, sizes):
             hoisted_1_5 = A[(a + 5) * A_a]
             hoisted_1_6 = A[(a + 6) * A_a]
             hoisted_1_7 = A[(a + 7) * A_a]
-            hoisted_1_8 = A[(a + 8) * A_a]
-            hoisted_1_9 = A[(a + 9) * A_a]
-            hoisted_1_10 = A[(a + 10) * A_a]
-            hoisted_1_11 = A[(a + 11) * A_a]
             for b in range(low, high):  # free, innermost
                 run = total[b - low]
                 run = run + hoisted_1 * B[a * B_a + b]
@@ -55,13 +51,9 @@ def contract(first, last, operands, sizes):
                 run = run + hoisted_1_5 * B[(a + 5) * B_a + b]
                 run = run + hoisted_1_6 * B[(a + 6) * B_a + b]
                 run = run + hoisted_1_7 * B[(a + 7) * B_a + b]
-                run = run + hoisted_1_8 * B[(a + 8) * B_a + b]
-                run = run + hoisted_1_9 * B[(a + 9) * B_a + b]
-                run = run + hoisted_1_10 * B[(a + 10) * B_a + b]
-                run = run + hoisted_1_11 * B[(a + 11) * B_a + b]
                 total[b - low] = run
-        for group in range(n_a % 12 // 4):  # 4 at a time
-            a = n_a - n_a % 12 + group * 4
+        for group in range(n_a % 8 // 4):  # 4 at a time
+            a = n_a - n_a % 8 + group * 4
             hoisted_1 = A[a * A_a]
             hoisted_1_1 = A[(a + 1) * A_a]
             hoisted_1_2 = A[(a + 2) * A_a]
@@ -73,7 +65,7 @@ def contract(first, last, operands, sizes):
                 run = run + hoisted_1_2 * B[(a + 2) * B_a + b]
                 run = run + hoisted_1_3 * B[(a + 3) * B_a + b]
                 total[b - low] = run
-        for a in range(n_a - n_a % 12 % 4, n_a):  # the rest
+        for a in range(n_a - n_a % 8 % 4, n_a):  # the rest
             hoisted_1 = A[a * A_a]
             for b in range(low, high):  # free, innermost
                 run = total[b - low]
