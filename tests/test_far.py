@@ -123,7 +123,7 @@ def test_many_rows_times_a_small_matrix(dtype):
 
 @pytest.mark.parametrize("dtype", ["int8", "float16", "float64", "complex64"])
 def test_rows_are_added_to_long_strips(dtype):
-    """Eight or twelve rows at a time and others, one strip and several, strips that are tiles, and spans."""
+    """Eight or twelve rows at a time and others; a strip, several, strips as tiles, and spans."""
     compute = "float32" if dtype == "float16" else dtype
     most = strip_length(compute, far=True)
     seen = set()
