@@ -35,6 +35,7 @@ from einjit.plan.tiling import (
     is_tiled,
     lower_tiled,
     shorter_side,
+    tiled_time,
     tiling_of,
 )
 from einjit.plan.unrolled import is_unrolled, lower_unrolled
@@ -271,7 +272,8 @@ def _interleaved(name: str, reason: str, task: Task, loops: Loops, tiling: Tilin
     if pair[1] != tiling.inner:
         loops = loops.take([*range(n - 2), n - 1, n - 2])
     tile, _ = outermost(loops.extents[: n - 1])
-    return lower_nest(name, reason, task.dtypes, task.compute, loops, tile, False, known=n - 2)
+    lowered = lower_nest(name, reason, task.dtypes, task.compute, loops, tile, False, known=n - 2)
+    return replace(lowered, time=tiled_time(loops, task))
 
 
 def _as_columns(name: str, reason: str, task: Task) -> list[Lowered]:
