@@ -51,7 +51,6 @@ def vector_registers() -> int:
     return 32 if wide else 16
 
 
-@functools.cache
 def masks() -> bool:
     """Whether the target reads and writes parts of vectors of any element in one instruction."""
     return vector_bytes() == 64

@@ -14,6 +14,7 @@ import einjit
 from einjit.plan import lowering
 from einjit.plan.dots import FEWEST_TILES
 from einjit.plan.nest import STRIPS, strip_length
+from einjit.plan.nesting import STREAMED_ROW
 from einjit.plan.packed import MOST_TERMS, macrokernel
 from einjit.plan.packing import SWEPT_ROWS
 from einjit.plan.spans import LONG_SUM
@@ -137,6 +138,17 @@ def test_rows_are_added_to_long_strips(dtype):
             seen.add((nest.strip, nest.span is not None))
             np.testing.assert_array_equal(einjit.einsum("hij,hi->hj", a, b), expected)
     assert seen == {(False, False), (True, False), (False, True)}
+
+
+def test_short_rows_that_follow_each_other_are_added_one_by_one():
+    """They are one stream of memory; longer ones, or such with gaps between them, are not."""
+    most = STREAMED_ROW // 8
+    for width, gap, far in ((most, 0, False), (most + 1, 0, True), (most, 1, True)):
+        a = np.ones((20, 20, width + gap))[..., :width]
+        with blocked_for(**FAR):
+            nest = plan_of("ijk->ik", a).steps[0].lowered.nest
+            assert (nest.far > 0) == far, (width, gap)
+            assert (einjit.einsum("ijk->ik", a) == 20).all()
 
 
 def test_rows_are_added_to_short_strips_where_long_ones_are_few():

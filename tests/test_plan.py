@@ -37,7 +37,7 @@ from einjit.plan.path import MOST_TOGETHER, STEP
 from einjit.plan.plan import CAST_FIRST, EARLY, make_plan
 from einjit.plan.streamed import ROW_VECTORS
 from einjit.plan.tiled import LANES, TILE, TILE_OF_SUMS
-from einjit.plan.tiling import tile, tile_of_sums
+from einjit.plan.tiling import side_of_blocks, tile, tile_of_sums
 from einjit.plan.unrolled import REAL_ROW
 from einjit.target import caches, last_cache, vector_bytes, vector_registers
 
@@ -1077,3 +1077,48 @@ def test_a_rough_time_grows_with_the_work():
         assert times == sorted(times)
         assert 4 < times[2] / times[1] < 10
         assert np.isfinite(times).all()
+
+
+# --- rows that are taken apart, blocks that overlap
+
+
+@pytest.mark.parametrize(("row", "dtype", "known"), [(3, "int8", 1), (4, "int8", 0), (3, "c8", 0)])
+def test_places_of_the_shortest_rows_are_numbers(row, dtype, known):
+    """Without them, LLVM gathers the elements one by one."""
+    dtype = np.dtype(dtype).name
+    plan = plan_of("ij,ij->i", (1000, row), (1000, row), dtypes=[dtype] * 2, dtype=dtype)
+    assert (("A_a", row) in only(plan).nest.constants) == known
+
+
+@pytest.mark.parametrize(
+    ("row", "dtype", "kind"),
+    [
+        (4, "float64", "product"),
+        (7, "float64", "product"),
+        (8, "float64", "copy"),
+        (8, "bool", "product"),
+        (9, "bool", "copy"),
+    ],
+)
+def test_pixels_are_taken_apart(row, dtype, kind):
+    """But those that fill blocks of vectors, as they do of 32 bytes here."""
+    with blocked_for(vector_bytes=32, vector_registers=16):
+        plan = plan_of("nhwc->nchw", (9, 10, 10, row), dtypes=[dtype], dtype=dtype, order="C")
+        assert only(plan).nest.kind == kind
+
+
+@pytest.mark.parametrize(
+    ("extents", "box", "vector", "side"),
+    [
+        ((40, 17), (), 32, (8, True)),
+        ((40, 7), (), 32, (4, True)),
+        ((40, 1), (), 32, (1, True)),
+        ((40, 7), (), 64, (8, False)),
+        ((40, 17), (16, 17), 32, (8, True)),
+        ((41, 17), (20, 17), 32, (8, False)),
+    ],
+)
+def test_blocks_are_whole(extents, box, vector, side):
+    """Smaller ones in place of parts of vectors; within a tile, where its end has room for one."""
+    with blocked_for(vector_bytes=vector):
+        assert side_of_blocks(8, extents, box) == side

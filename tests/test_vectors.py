@@ -258,7 +258,7 @@ def test_product_and_update(dtype, tile):
 @pytest.mark.parametrize("masking", [False, True])
 @pytest.mark.parametrize("dtype", [*DTYPES, "int16"])
 def test_last_vectors_are_written_under_a_mask_or_in_pieces(dtype, masking, monkeypatch):
-    monkeypatch.setattr(vectors, "vector_bytes", lambda: vectors.MASKING if masking else 32)
+    monkeypatch.setattr(vectors, "masks", lambda: masking)
     lanes = lanes_of(dtype)
     call = f"update(load(Y, a, 2, {lanes}), X, b, 0, c, d)  # masking: {masking}"
     table = Table(("vectors",), {"update": call})

@@ -76,6 +76,10 @@ APART = 3
 """Elements of real rows up to which several are taken apart together: 0.07 to 0.95 of the time; of
 more 0.6 to 4 times."""
 
+FEW_APART = 7
+"""Rows taken apart up to which their number is in the source, too: 0.5 to 1.0 of the time. Of more,
+LLVM would make no vectors: 8 of bytes take 1.3 to 2.5 times as long."""
+
 MANY_ROWS = 512
 """Runs of the innermost loop from which that pays."""
 
@@ -264,7 +268,9 @@ def lower_nest(
             for name, operand, loop in nest.sizes()
             if loop >= first
             and abs(value(operand, loop)) <= UNROLLED
-            and (operand is not None or loop >= (unrolled or n - 1))
+            and (
+                operand is not None or loop >= (unrolled or n - 1) or value(None, loop) <= FEW_APART
+            )
         ]
         nest = replace(nest, unrolled=unrolled, constants=tuple(constants))
     elif _has_short_rows(nest, loops.extents[:n]):
