@@ -62,9 +62,9 @@ class Nest:
     source holds as numbers. With `together`, rows are taken TOGETHER at a time: the rows of terms
     that are added to a strip, or the sums of as many iterations of loop 0, which are a tile then.
     With `far`, rows that come from memory are added to long strips, all as long, so many at a time.
-    With `lanes`, such rows are added as vectors of so many elements: complex ones, whose
-    parts LLVM takes apart for each, or short ones to their end.
-    What follows the short rows of the operands `asked` is asked for, since they come from memory.
+    With `lanes`, such rows are added as vectors of so many elements: complex ones, whose parts LLVM
+    takes apart for each, or short ones to their end. What follows the short rows of the operands
+    `asked` is asked for, since they come from memory.
     """
 
     terms: tuple[tuple[int, ...], ...]

@@ -72,6 +72,9 @@ ENDING_ROW = 16
 MASKED = 4
 """Bytes of elements, at least, of which vectors are read in part everywhere."""
 
+MANY_ROWS = 512
+"""Runs of the innermost loop from which that pays."""
+
 APART = 3
 """Elements of real rows up to which several are taken apart together: 0.07 to 0.95 of the time; of
 more 0.6 to 4 times."""
@@ -79,9 +82,6 @@ more 0.6 to 4 times."""
 FEW_APART = 7
 """Rows taken apart up to which their number is in the source, too: 0.5 to 1.0 of the time. Of more,
 LLVM would make no vectors: 8 of bytes take 1.3 to 2.5 times as long."""
-
-MANY_ROWS = 512
-"""Runs of the innermost loop from which that pays."""
 
 
 def parallel_loops(loops: Loops, compute: str) -> tuple[int, bool]:
@@ -153,6 +153,7 @@ def _asked(nest: Nest, loops: Loops, order: Sequence[int]) -> tuple[int, ...]:
 
 
 def _far_together() -> int:
+    """How many rows from memory are added in one go on this CPU."""
     return FAR_TOGETHER if vector_registers() > 16 else FEWER_TOGETHER
 
 

@@ -5,7 +5,7 @@ from contextlib import ExitStack
 from einjit.names import index_name
 from einjit.plan.collected import Collected
 from einjit.source.elements import ELEMENTS
-from einjit.source.tiles import decode, overlap
+from einjit.source.tiles import blocks, decode
 from einjit.source.writer import Writer
 
 
@@ -73,13 +73,8 @@ class _CollectedWriter:
                 stack.enter_context(w.block(f"for {z} in range(e_{z}):"))
                 source += f" + {z} * {a}_{z}"
                 to += f" + {z} * e_{x}" if together else f" + {z} * e_{y} * row"
-            columns = w.block(f"for {x} in range(0, e_{x}, {lanes}):", "blocks that are transposed")
-            stack.enter_context(columns)
-            if nest.overlaps:
-                overlap(w, x, f"e_{x}", lanes)
-            stack.enter_context(w.block(f"for {y} in range(0, e_{y}, {lanes}):"))
-            if nest.overlaps:
-                overlap(w, y, f"e_{y}", lanes)
+            loops = [(i, f"e_{i}", f"e_{i}") for i in (x, y)]
+            stack.enter_context(blocks(w, loops, lanes, nest.overlaps))
             w.line(f"source, to = {source}, {to}")
             with w.block(f"for step in range({lanes}):"):
                 w.line(f"prefetch({a}, source + step * {a}_{x} + ahead)")

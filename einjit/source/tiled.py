@@ -10,7 +10,7 @@ from einjit.plan.nest import BLOCK
 from einjit.plan.tiled import Tiled
 from einjit.source.elements import ELEMENTS
 from einjit.source.terms import Terms
-from einjit.source.tiles import decode, overlap, step
+from einjit.source.tiles import blocks, decode, step
 from einjit.source.writer import Writer
 
 AHEAD = 2
@@ -145,13 +145,8 @@ class _TiledWriter(Terms):
             self.w.total(f"at_{name}", [*self._outer(number), f"{y}0", f"{x}0 * {name}_{x}"])
             if nest.asks:
                 w.line(f"ahead = at_{name} + {AHEAD} * {self._next(number)}")
-            rows = w.block(f"for {x} in range(0, e_{x}, {lanes}):", "blocks that are transposed")
-            with rows, ExitStack() as stack:
-                if nest.overlaps:
-                    overlap(w, x, f"e_{x}", lanes)
-                stack.enter_context(w.block(f"for {y} in range(0, e_{y}, {lanes}):"))
-                if nest.overlaps:
-                    overlap(w, y, f"e_{y}", lanes)
+            loops = [(i, f"e_{i}", f"e_{i}") for i in (x, y)]
+            with blocks(w, loops, lanes, nest.overlaps):
                 to = f"{name}_turned, {y} * row + {x}, row"
                 source = f"{name}, at_{name} + {x} * {name}_{x} + {y}, {name}_{x}"
                 rest = f"{lanes}, {lanes}" if nest.overlaps else f"e_{x} - {x}, e_{y} - {y}"
@@ -185,13 +180,8 @@ class _TiledWriter(Terms):
     def _move_blocks(self, rows: str, past: bool) -> None:
         nest, w, x, y = self.nest, self.w, self.x, self.y
         (a, c), lanes = nest.operands, nest.lanes_of(0)
-        columns = w.block(f"for {y} in range(0, e_{y}, {lanes}):", "blocks that are transposed")
-        with columns, ExitStack() as stack:
-            if nest.overlaps:
-                overlap(w, y, f"n_{y} - {y}0", lanes)
-            stack.enter_context(w.block(f"for {x} in range(0, {rows}, {lanes}):"))
-            if nest.overlaps:
-                overlap(w, x, f"n_{x} - {x}0", lanes)
+        loops = [(y, f"e_{y}", f"n_{y} - {y}0"), (x, rows, f"n_{x} - {x}0")]
+        with blocks(w, loops, lanes, nest.overlaps):
             w.line(f"source = at_{a} + {x} * {a}_{x} + {y}")
             if nest.asks:
                 with w.block(f"for step in range({lanes}):"):

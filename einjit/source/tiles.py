@@ -1,7 +1,7 @@
-"""Write where a tile lies, out of its number, and where the next one does."""
+"""Write where a tile lies, out of its number, where the next one does, and loops over blocks."""
 
-from collections.abc import Collection, Sequence
-from contextlib import ExitStack
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 
 from einjit.source.writer import Writer
 
@@ -33,6 +33,21 @@ def step(w: Writer, places: Sequence[tuple[str, str, str]]) -> None:
                 w.line(f"{place} = 0")
 
 
-def overlap(w: Writer, name: str, end: str, lanes: int) -> None:
-    """Where a block begins that is whole, however near the end."""
-    w.line(f"{name} = minimum({name}, {end} - {lanes})", "overlaps the one before at the end")
+@contextmanager
+def blocks(
+    w: Writer, loops: Sequence[tuple[str, str, str]], lanes: int, overlaps: bool
+) -> Iterator[None]:
+    """The two loops over the blocks of a tile: names, up to where blocks begin, and, with
+    `overlaps`, where the last one ends, which is whole and overlaps the one before."""
+    with ExitStack() as stack:
+        role = "blocks that are transposed"
+        for name, extent, end in loops:
+            loop = w.block(f"for {name} in range(0, {extent}, {lanes}):", role)
+            stack.enter_context(loop)
+            role = ""
+            if overlaps:
+                w.line(
+                    f"{name} = minimum({name}, {end} - {lanes})",
+                    "overlaps the one before at the end",
+                )
+        yield
